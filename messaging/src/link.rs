@@ -1,0 +1,173 @@
+//! A connection to RabbitMQ that comes back by itself.
+//!
+//! [`Link::keep`] connects, waits until the pipeline's topology is there, hands the connection to a
+//! [`Session`], and begins anew whenever that ends in an error: broker restarted, network cut, queue deleted,
+//! login refused for a while. Who wants to know reads the [`LinkState`].
+//!
+//! This is our own loop rather than lapin's `enable_auto_recover`: that one replays what a channel had, while a
+//! worker has to look first whether its queues exist, must not retry a refused login as if it were a cut wire,
+//! and owes `/readyz` the reason for which it waits.
+
+mod error;
+mod state;
+
+pub use error::LinkError;
+pub use state::LinkState;
+
+use crate::{
+    broker_url::BrokerUrl,
+    error_chain::Chain,
+    topology::{TopologyPlan, check},
+};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use lapin::{Connection, ConnectionProperties};
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// How long one attempt to connect may take, handshake included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a missing topology is looked for again.
+const TOPOLOGY_POLL: Duration = Duration::from_secs(1);
+/// A session that lived this long was a good one: the next failure starts with the shortest pause again.
+const GOOD_SESSION: Duration = Duration::from_secs(10);
+
+/// What is done with a connection while it lives.
+pub trait Session: Send {
+    /// Works on the connection until `opened.stop` is cancelled (then `Ok`) or the connection is of no more use.
+    fn serve(&mut self, opened: Opened<'_>) -> impl Future<Output = Result<(), LinkError>> + Send;
+}
+
+/// An open connection, with the topology in place.
+pub struct Opened<'a> {
+    /// The connection.
+    pub connection: &'a Connection,
+    /// What [`LinkState`] readers see; `Ready` when the session begins.
+    pub state: &'a watch::Sender<LinkState>,
+    /// Cancelled when the process wants to stop.
+    pub stop: &'a CancellationToken,
+}
+
+/// A connection to keep.
+pub struct Link {
+    url: BrokerUrl,
+    name: String,
+    needs: Option<TopologyPlan>,
+    state: watch::Sender<LinkState>,
+}
+
+impl Link {
+    /// A link named `name` at the broker (its management page shows the name), which serves only once all that
+    /// `needs` names exists.
+    #[must_use]
+    pub fn new(url: BrokerUrl, name: impl Into<String>, needs: Option<TopologyPlan>) -> Self {
+        let (state, _) = watch::channel(LinkState::Connecting { last_error: None });
+        Self { url, name: name.into(), needs, state }
+    }
+
+    /// What the link is doing, always the latest.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<LinkState> {
+        self.state.subscribe()
+    }
+
+    /// Keeps the connection until `stop` is cancelled and the session has ended.
+    pub async fn keep(self, mut session: impl Session, stop: CancellationToken) {
+        let mut pauses = pauses();
+        while !stop.is_cancelled() {
+            let begun = Instant::now();
+            let Err(error) = self.once(&mut session, &stop).await else { continue };
+            if begun.elapsed() > GOOD_SESSION {
+                pauses = self::pauses();
+            }
+            let pause = pauses.next().unwrap_or(GOOD_SESSION);
+            self.report(&error, pause);
+            let _ = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+        }
+        self.state.send_replace(LinkState::Stopped);
+    }
+
+    /// One connection's life.
+    async fn once(&self, session: &mut impl Session, stop: &CancellationToken) -> Result<(), LinkError> {
+        let Some(opened) = stop.run_until_cancelled(self.open()).await else { return Ok(()) };
+        let connection = opened?;
+        let result = self.serve(&connection, session, stop).await;
+        // Already dead after most errors; then there is nobody left to tell.
+        let _ = tokio::time::timeout(Duration::from_secs(2), connection.close(200, "done".into())).await;
+        result
+    }
+
+    async fn serve(
+        &self,
+        connection: &Connection,
+        session: &mut impl Session,
+        stop: &CancellationToken,
+    ) -> Result<(), LinkError> {
+        let Some(found) = stop.run_until_cancelled(self.await_topology(connection)).await else { return Ok(()) };
+        found?;
+        tracing::info!(link = self.name, broker = %self.url, "connected");
+        self.state.send_replace(LinkState::Ready);
+        session.serve(Opened { connection, state: &self.state, stop }).await
+    }
+
+    async fn open(&self) -> Result<Connection, LinkError> {
+        connect(&self.url, &self.name).await
+    }
+
+    async fn await_topology(&self, connection: &Connection) -> Result<(), LinkError> {
+        let Some(plan) = &self.needs else { return Ok(()) };
+        loop {
+            let missing = check::missing(connection, plan).await?;
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let waiting = LinkState::TopologyMissing { missing };
+            if *self.state.borrow() != waiting {
+                tracing::warn!(link = self.name, "{waiting}");
+                self.state.send_replace(waiting);
+            }
+            tokio::time::sleep(TOPOLOGY_POLL).await;
+        }
+    }
+
+    /// Says it once per cause; a broker that stays away is not worth a line every few seconds.
+    fn report(&self, error: &LinkError, pause: Duration) {
+        let text = Chain(error).to_string();
+        let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        let known = matches!(&*self.state.borrow(), LinkState::Connecting { last_error: Some(last) } if *last == text);
+        if known {
+            tracing::debug!(link = self.name, pause_ms, "{text}; trying again");
+        } else {
+            tracing::warn!(link = self.name, pause_ms, "{text}; trying again until it works");
+        }
+        self.state.send_replace(LinkState::Connecting { last_error: Some(text) });
+    }
+}
+
+/// Opens one connection that will not come back by itself: for a check, a declaration, a test.
+///
+/// # Errors
+/// The broker cannot be reached, refuses the login or the virtual host, or does not answer in time.
+pub async fn connect(url: &BrokerUrl, name: &str) -> Result<Connection, LinkError> {
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let connecting = Connection::connect_uri(url.to_uri(), properties);
+    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(LinkError::from_connect(url, error)),
+        Err(_) => Err(LinkError::NoAnswer { broker: url.host_and_port() }),
+    }
+}
+
+/// 0.1 s, 0.2 s, … 5 s, then 5 s for ever, each with up to as much again by chance, so that a thousand workers
+/// do not return to a restarted broker in one instant.
+fn pauses() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(5))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}

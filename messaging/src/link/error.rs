@@ -1,0 +1,81 @@
+//! Why a connection is of no more use.
+
+use crate::broker_url::BrokerUrl;
+use lapin::{
+    ErrorKind,
+    protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError},
+};
+
+/// What ended a connection, or kept it from opening. No variant holds the address: it contains a password.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// Nobody listens there, or the network is away.
+    #[error("cannot reach RabbitMQ at {broker}: check that it runs and that the address is right")]
+    Unreachable {
+        /// `host:port`.
+        broker: String,
+        /// What the operating system said.
+        source: lapin::Error,
+    },
+    /// Something accepted the connection and said nothing.
+    #[error("RabbitMQ at {broker} did not answer within 10 s: check that an AMQP port is meant, and its load")]
+    NoAnswer {
+        /// `host:port`.
+        broker: String,
+    },
+    /// Wrong user or password.
+    #[error("RabbitMQ at {broker} refused the login of user `{user}`: check user and password in the broker's address")]
+    LoginRefused {
+        /// `host:port`.
+        broker: String,
+        /// Who tried.
+        user: String,
+    },
+    /// The virtual host does not exist, or the user may not use it.
+    #[error(
+        "RabbitMQ at {broker} refused user `{user}` the virtual host `{vhost}`: create it with \
+         `rabbitmqctl add_vhost`, or grant access with `rabbitmqctl set_permissions`"
+    )]
+    VhostRefused {
+        /// `host:port`.
+        broker: String,
+        /// Who tried.
+        user: String,
+        /// Where.
+        vhost: String,
+    },
+    /// The broker took the consumer away, mostly because its queue was deleted.
+    #[error("RabbitMQ cancelled the consumer of queue {queue}: it was deleted, or its node went away")]
+    Cancelled {
+        /// The queue.
+        queue: String,
+    },
+    /// The broker closed a channel, mostly because the exchange is gone.
+    #[error("RabbitMQ closed the channel: the exchange was deleted, or the user lost a permission")]
+    ChannelClosed,
+    /// The connection or a channel of it ended.
+    #[error("lost the connection to RabbitMQ")]
+    Lost(#[from] lapin::Error),
+}
+
+impl LinkError {
+    pub(super) fn from_connect(url: &BrokerUrl, error: lapin::Error) -> Self {
+        let (broker, user) = (url.host_and_port(), url.user().to_owned());
+        match error.kind() {
+            ErrorKind::ProtocolError(amqp) if is_login(amqp.kind()) => Self::LoginRefused { broker, user },
+            ErrorKind::ProtocolError(amqp) if is_vhost(amqp.kind()) => {
+                Self::VhostRefused { broker, user, vhost: url.vhost().to_owned() }
+            }
+            _ => Self::Unreachable { broker, source: error },
+        }
+    }
+}
+
+fn is_login(kind: &AMQPErrorKind) -> bool {
+    *kind == AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)
+}
+
+/// 530 NOT_ALLOWED is the answer to a virtual host that is unknown or forbidden.
+fn is_vhost(kind: &AMQPErrorKind) -> bool {
+    *kind == AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
+}

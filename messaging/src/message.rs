@@ -1,0 +1,72 @@
+//! What Warren's messages say: bodies, properties and headers, written and read in one place.
+//!
+//! Bodies are those of the original demo (`{requestId, requestData}` and `{requestId, processingResults}`), so
+//! that any service which speaks them is a full partner. Everything else travels in properties and headers,
+//! all of which a foreign sender may leave out.
+
+mod event;
+mod failure;
+mod headers;
+mod report;
+mod request;
+mod result;
+
+pub use event::{Event, Progress};
+pub use failure::{FailureReason, failure, failure_reason};
+pub use headers::{ATTEMPT, DEADLINE, ERROR, Incoming, REASON, TRACEPARENT};
+pub use report::{Report, Role};
+pub use request::{Request, retry};
+pub use result::{ResultBody, result};
+
+use crate::request_id::RequestId;
+use lapin::{
+    BasicProperties,
+    types::{AMQPValue, FieldTable},
+};
+
+/// A message ready to be published to a pipeline's exchange.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Where it goes.
+    pub routing_key: String,
+    /// JSON.
+    pub body: Vec<u8>,
+    /// Persistent, except reports.
+    pub properties: BasicProperties,
+    /// Whether the broker must refuse it when no queue is bound to the key.
+    pub mandatory: bool,
+}
+
+impl Outgoing {
+    fn new(routing_key: impl Into<String>, kind: &str, id: &RequestId, body: Vec<u8>) -> Self {
+        Self { routing_key: routing_key.into(), body, properties: properties(kind, Some(id)), mandatory: true }
+    }
+
+    fn with_headers(mut self, headers: FieldTable) -> Self {
+        self.properties = self.properties.with_headers(headers);
+        self
+    }
+}
+
+/// Persistent JSON, stamped with the present second, as AMQP's timestamps have it.
+fn properties(kind: &str, id: Option<&RequestId>) -> BasicProperties {
+    let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default();
+    let properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_delivery_mode(2)
+        .with_timestamp(now)
+        .with_type(kind.into());
+    match id {
+        Some(id) => properties.with_message_id(id.to_string().into()),
+        None => properties,
+    }
+}
+
+fn long_string(text: &str) -> AMQPValue {
+    AMQPValue::LongString(text.into())
+}
+
+/// JSON of a value that is made of strings, numbers and JSON already checked.
+fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("strings, numbers and raw JSON always serialise")
+}

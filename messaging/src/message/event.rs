@@ -1,0 +1,70 @@
+//! `started` and `retrying`: progress, for a record that says more than "queued". Never load-bearing: a lost
+//! event changes nothing but what a person sees meanwhile.
+
+use super::{Outgoing, to_json};
+use crate::{request_id::RequestId, topology};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One step of a request between queue and result.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// The request's id, as it came.
+    pub request_id: RequestId,
+    /// The attempt that this is about, counted from 1.
+    pub attempt: u32,
+    /// What happened.
+    #[serde(flatten)]
+    pub progress: Progress,
+}
+
+/// What happened.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Progress {
+    /// The attempt has run for a second; shorter work is not announced.
+    Started {
+        /// When it began.
+        started_at: Timestamp,
+    },
+    /// The attempt failed for now.
+    Retrying {
+        /// What went wrong.
+        error: String,
+        /// When the next attempt falls due.
+        next_attempt_at: Timestamp,
+    },
+}
+
+impl Event {
+    /// Its message. Not mandatory: nobody listens where the web side is somebody else's.
+    #[must_use]
+    pub fn to_message(&self) -> Outgoing {
+        let kind = match self.progress {
+            Progress::Started { .. } => "started",
+            Progress::Retrying { .. } => "retrying",
+        };
+        let mut message = Outgoing::new(topology::EVENT_KEY, kind, &self.request_id, to_json(self));
+        message.mandatory = false;
+        message
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_reads_back_as_it_was_written() {
+        let event = Event {
+            request_id: RequestId::from_json("7").expect("is an id"),
+            attempt: 2,
+            progress: Progress::Retrying { error: "busy".into(), next_attempt_at: Timestamp::UNIX_EPOCH },
+        };
+        let body = event.to_message().body;
+        let text = String::from_utf8(body.clone()).expect("is UTF-8");
+        assert!(text.contains(r#""event":"retrying""#) && text.contains("nextAttemptAt"), "{text}");
+        assert_eq!(serde_json::from_slice::<Event>(&body).expect("reads back"), event);
+    }
+}

@@ -1,0 +1,141 @@
+//! `failure`: a request that will not be tried again. Its body is the request's own, so that `<exchange>.dead`
+//! can be replayed; why it failed travels in headers.
+
+use super::{ATTEMPT, ERROR, Incoming, Outgoing, REASON, long_string};
+use crate::{request_id::RequestId, topology};
+use lapin::{BasicProperties, types::AMQPValue};
+use std::fmt;
+
+/// Why a request was given up. The words are part of the contract: headers, records and metrics use them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureReason {
+    /// The handler said that trying again is pointless.
+    Rejected,
+    /// The last attempt failed too.
+    AttemptsExhausted,
+    /// The body is no `{requestId, requestData}`.
+    Undecodable,
+    /// Its deadline or its message's time to live passed before it was begun.
+    Expired,
+    /// It was delivered too often without an answer: it probably kills its worker.
+    DeliveryLimit,
+    /// Something else dead-lettered it.
+    Other,
+}
+
+impl FailureReason {
+    /// The fixed word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::AttemptsExhausted => "attempts_exhausted",
+            Self::Undecodable => "undecodable",
+            Self::Expired => "expired",
+            Self::DeliveryLimit => "delivery_limit",
+            Self::Other => "other",
+        }
+    }
+
+    fn from_word(word: &str) -> Self {
+        let all = [Self::Rejected, Self::AttemptsExhausted, Self::Undecodable, Self::Expired, Self::DeliveryLimit];
+        all.into_iter().find(|reason| reason.as_str() == word).unwrap_or(Self::Other)
+    }
+}
+
+impl fmt::Display for FailureReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The longest error text that a header carries, in bytes: frames of headers are not split, and a record wants
+/// a cause, not a log.
+const MAX_ERROR_BYTES: usize = 4096;
+
+/// The message of a request that is given up after attempt `attempt`. An undecodable one has no id.
+#[must_use]
+pub fn failure(
+    id: Option<&RequestId>,
+    body: &[u8],
+    came_with: &BasicProperties,
+    attempt: u32,
+    reason: FailureReason,
+    error: &str,
+) -> Outgoing {
+    let mut headers = Incoming(came_with).own_headers();
+    headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(attempt.into()));
+    headers.insert(REASON.into(), long_string(reason.as_str()));
+    headers.insert(ERROR.into(), long_string(cut(error, MAX_ERROR_BYTES)));
+    let mut properties = super::properties("failure", id).with_headers(headers);
+    if let (None, Some(foreign_id)) = (id, came_with.message_id()) {
+        properties = properties.with_message_id(foreign_id.clone());
+    }
+    Outgoing { routing_key: topology::DEAD_KEY.into(), body: body.to_vec(), properties, mandatory: true }
+}
+
+/// Why the dead letter with these properties was given up: in the processor's words, or in the broker's where
+/// it was the broker that gave up. The broker's come first: a dead letter that was replayed still has the
+/// processor's earlier ones.
+#[must_use]
+pub fn failure_reason(properties: &BasicProperties) -> (FailureReason, String) {
+    let incoming = Incoming(properties);
+    if let Some(death) = incoming.death_reason() {
+        let reason = FailureReason::from_word(death);
+        return (reason, format!("RabbitMQ gave the request up: {}", explain(death)));
+    }
+    let reason = FailureReason::from_word(incoming.text(REASON).unwrap_or_default());
+    (reason, incoming.text(ERROR).unwrap_or("no error was given").to_owned())
+}
+
+fn explain(death: &str) -> &str {
+    match death {
+        "delivery_limit" => "its workers vanished again and again while they had it (delivery_limit)",
+        "expired" => "its message's time to live passed before a worker took it (expired)",
+        "rejected" => "a consumer rejected it (rejected)",
+        "maxlen" => "the queue was over its length limit (maxlen)",
+        other => other,
+    }
+}
+
+/// At most `limit` bytes of `text`, ending on a character's boundary.
+fn cut(text: &str, limit: usize) -> &str {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_why_and_keeps_the_body_for_replay() {
+        let id = RequestId::from_text("a").expect("is an id");
+        let none = BasicProperties::default();
+        let message = failure(Some(&id), b"{body}", &none, 5, FailureReason::AttemptsExhausted, "no luck");
+        assert_eq!(message.routing_key, "dead");
+        assert_eq!(message.body, b"{body}");
+        assert_eq!(failure_reason(&message.properties), (FailureReason::AttemptsExhausted, "no luck".into()));
+        assert_eq!(Incoming(&message.properties).attempt(), 5);
+    }
+
+    #[test]
+    fn an_error_is_cut_between_characters() {
+        let error = "é".repeat(4096);
+        let message = failure(None, b"", &BasicProperties::default(), 1, FailureReason::Rejected, &error);
+        let (_, kept) = failure_reason(&message.properties);
+        assert_eq!(kept.len(), MAX_ERROR_BYTES);
+    }
+
+    #[test]
+    fn every_reason_reads_back_from_its_word() {
+        for reason in
+            [FailureReason::Rejected, FailureReason::Expired, FailureReason::Undecodable, FailureReason::Other]
+        {
+            assert_eq!(FailureReason::from_word(reason.as_str()), reason);
+        }
+    }
+}

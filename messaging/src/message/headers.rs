@@ -1,0 +1,144 @@
+//! Headers of a message that came in, from whichever sender.
+
+use jiff::Timestamp;
+use lapin::{
+    BasicProperties,
+    types::{AMQPValue, FieldTable},
+};
+
+/// Which attempt a request is on, counted from 1. The only count that survives retries on every RabbitMQ
+/// version: `x-death` counts differ between 3.10 and 4.x.
+pub const ATTEMPT: &str = "x-attempt";
+/// When a request is no longer worth doing, RFC 3339.
+pub const DEADLINE: &str = "x-deadline";
+/// Why a request was given up: one of [`super::FailureReason`]'s words.
+pub const REASON: &str = "x-reason";
+/// What went wrong, in words for a person.
+pub const ERROR: &str = "x-error";
+/// W3C trace context.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// Headers that the broker adds when it dead-letters or redelivers. A message that carries them on is counted
+/// into a cycle by RabbitMQ 3.10 and then dropped, so nothing that Warren publishes has them.
+const OF_THE_BROKER: [&str; 3] = ["x-death", "x-delivery-count", "x-acquired-count"];
+const OF_THE_BROKER_PREFIXES: [&str; 2] = ["x-first-death-", "x-last-death-"];
+
+/// The properties of a message that came in, read without trusting its sender.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a>(pub &'a BasicProperties);
+
+impl Incoming<'_> {
+    /// Which attempt this is; 1 when the sender did not say.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        let attempt = self.integer(ATTEMPT).and_then(|number| u32::try_from(number).ok());
+        attempt.unwrap_or(1).max(1)
+    }
+
+    /// How often the broker delivered it in vain before; quorum queues count, classic ones do not.
+    #[must_use]
+    pub fn delivery_count(&self) -> u32 {
+        let count = self.integer("x-delivery-count").and_then(|number| u32::try_from(number).ok());
+        count.unwrap_or(0)
+    }
+
+    /// When the request is no longer worth doing.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.text(DEADLINE)?.parse().ok()
+    }
+
+    /// Why the broker itself dead-lettered it (`delivery_limit`, `expired`, `rejected`, `maxlen`), if it did.
+    #[must_use]
+    pub fn death_reason(&self) -> Option<&str> {
+        let AMQPValue::FieldArray(deaths) = self.header("x-death")? else {
+            return None;
+        };
+        let AMQPValue::FieldTable(newest) = deaths.as_slice().first()? else {
+            return None;
+        };
+        newest.inner().get("reason").and_then(as_text)
+    }
+
+    /// A header that is a text.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.header(name).and_then(as_text)
+    }
+
+    /// The sender's headers without those that the broker added.
+    #[must_use]
+    pub fn own_headers(&self) -> FieldTable {
+        let mut own = FieldTable::default();
+        for (name, value) in self.0.headers().iter().flat_map(|headers| headers.inner()) {
+            let text = name.as_str();
+            let of_the_broker =
+                OF_THE_BROKER.contains(&text) || OF_THE_BROKER_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
+            if !of_the_broker {
+                own.insert(name.clone(), value.clone());
+            }
+        }
+        own
+    }
+
+    fn header(&self, name: &str) -> Option<&AMQPValue> {
+        self.0.headers().as_ref()?.inner().get(name)
+    }
+
+    fn integer(&self, name: &str) -> Option<i64> {
+        match self.header(name)? {
+            AMQPValue::ShortShortInt(number) => Some((*number).into()),
+            AMQPValue::ShortShortUInt(number) => Some((*number).into()),
+            AMQPValue::ShortInt(number) => Some((*number).into()),
+            AMQPValue::ShortUInt(number) => Some((*number).into()),
+            AMQPValue::LongInt(number) => Some((*number).into()),
+            AMQPValue::LongUInt(number) => Some((*number).into()),
+            AMQPValue::LongLongInt(number) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
+fn as_text(value: &AMQPValue) -> Option<&str> {
+    match value {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
+        AMQPValue::ShortString(text) => Some(text.as_str()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &str, value: AMQPValue) -> BasicProperties {
+        let mut headers = FieldTable::default();
+        headers.insert(name.into(), value);
+        BasicProperties::default().with_headers(headers)
+    }
+
+    #[test]
+    fn a_foreign_message_without_headers_is_a_first_attempt() {
+        let properties = BasicProperties::default();
+        let incoming = Incoming(&properties);
+        assert_eq!((incoming.attempt(), incoming.delivery_count()), (1, 0));
+        assert_eq!((incoming.deadline(), incoming.death_reason()), (None, None));
+    }
+
+    #[test]
+    fn absurd_counts_are_read_as_the_least() {
+        for value in [AMQPValue::LongLongInt(-4), AMQPValue::LongLongInt(i64::MAX), AMQPValue::Boolean(true)] {
+            assert_eq!(Incoming(&with(ATTEMPT, value)).attempt(), 1);
+        }
+        assert_eq!(Incoming(&with(ATTEMPT, AMQPValue::ShortUInt(3))).attempt(), 3);
+    }
+
+    #[test]
+    fn what_the_broker_added_is_not_carried_on() {
+        for name in ["x-death", "x-first-death-reason", "x-last-death-queue", "x-delivery-count", "x-acquired-count"] {
+            assert_eq!(Incoming(&with(name, AMQPValue::LongInt(1))).own_headers(), FieldTable::default(), "{name}");
+        }
+        let kept = with(TRACEPARENT, AMQPValue::LongString("00-…".into()));
+        assert_eq!(Incoming(&kept).own_headers().inner().len(), 1);
+    }
+}
