@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use std::io::IsTerminal as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 /// Environment variable of the log format.
 pub const LOG_FORMAT: &str = "WARREN_LOG_FORMAT";
@@ -47,9 +47,19 @@ impl LogSettings {
     /// # Errors
     /// The filter cannot be read.
     pub fn start(&self) -> Result<(), BadFilter> {
+        self.start_to(std::io::stderr, std::io::stderr().is_terminal())
+    }
+
+    /// Starts logging to `writer`, which is a `terminal` or not.
+    ///
+    /// # Errors
+    /// The filter cannot be read.
+    pub fn start_to<W>(&self, writer: W, terminal: bool) -> Result<(), BadFilter>
+    where
+        W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    {
         let filter = EnvFilter::try_new(&self.log).map_err(|source| BadFilter { filter: self.log.clone(), source })?;
-        let terminal = std::io::stderr().is_terminal();
-        let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
         match self.log_format {
             LogFormat::Json => lines.json().flatten_event(true).init(),
             LogFormat::Auto if !terminal => lines.json().flatten_event(true).init(),

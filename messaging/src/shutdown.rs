@@ -1,27 +1,52 @@
 //! Stopping well: the first signal asks for a drain, the second ends the process at once.
 
+use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// A token that is cancelled at the first SIGTERM or SIGINT. A second signal ends the process with status 130:
-/// whoever sends it has waited long enough.
+/// What a person, or the kubelet, asks of the process.
+#[derive(Clone, Debug)]
+pub struct Wishes {
+    /// Cancelled at the first SIGTERM or SIGINT: finish what runs, then end.
+    pub drain: CancellationToken,
+    /// Cancelled at the second: end now. Whoever sends it has waited long enough.
+    pub abort: CancellationToken,
+}
+
+/// Listens for signals from now on.
 ///
 /// # Errors
 /// The process may not install signal handlers.
-pub fn on_signal() -> std::io::Result<CancellationToken> {
+pub fn wishes() -> io::Result<Wishes> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let stop = CancellationToken::new();
-    let asked = stop.clone();
+    let wishes = Wishes { drain: CancellationToken::new(), abort: CancellationToken::new() };
+    let heard = wishes.clone();
     tokio::spawn(async move {
         either(&mut terminate, &mut interrupt).await;
-        tracing::info!("stopping: finishing what runs; a second signal ends the process at once");
-        asked.cancel();
+        heard.drain.cancel();
         either(&mut terminate, &mut interrupt).await;
+        heard.abort.cancel();
+    });
+    Ok(wishes)
+}
+
+/// A token for a process that has nothing to clean up when it is aborted: the second signal ends it with status
+/// 130.
+///
+/// # Errors
+/// The process may not install signal handlers.
+pub fn on_signal() -> io::Result<CancellationToken> {
+    let wishes = wishes()?;
+    let drain = wishes.drain.clone();
+    tokio::spawn(async move {
+        wishes.drain.cancelled().await;
+        tracing::info!("stopping: finishing what runs; a second signal ends the process at once");
+        wishes.abort.cancelled().await;
         tracing::warn!("ended by a second signal, without draining");
         std::process::exit(130);
     });
-    Ok(stop)
+    Ok(drain)
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {

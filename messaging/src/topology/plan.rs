@@ -86,7 +86,7 @@ impl Topology {
         QueuePlan {
             name: self.results(),
             arguments: match self.queue_type {
-                QueueType::Quorum => vec![("x-queue-type", "quorum".into())],
+                QueueType::Quorum => endless_quorum(),
                 QueueType::Classic => Vec::new(),
             },
             keys: keys.iter().map(|key| (*key).to_owned()).collect(),
@@ -130,6 +130,13 @@ impl Topology {
             ("x-overflow", "reject-publish".into()),
         ]
     }
+}
+
+/// A quorum queue that never gives a message up. Since 4.0 the broker drops a message after 20 deliveries unless
+/// told otherwise, which a reader that is restarted often enough would turn into a lost result; "unlimited" is
+/// -1 there, but on 3.10 that means none at all. So: more deliveries than will ever happen.
+fn endless_quorum() -> Vec<(&'static str, Argument)> {
+    vec![("x-queue-type", "quorum".into()), ("x-delivery-limit", Argument::Number(i32::MAX.into()))]
 }
 
 #[cfg(test)]
@@ -182,6 +189,14 @@ mod tests {
         }
         assert_eq!(argument(&plan, "p.requests", "x-max-length"), Some(&Argument::Number(7)));
         assert_eq!(argument(&plan, "p.requests", "x-delivery-limit"), Some(&Argument::Number(20)));
+    }
+
+    #[test]
+    fn no_queue_that_is_read_relies_on_the_brokers_own_delivery_limit() {
+        let plan = Topology::named("p").plan();
+        for queue in ["p.dead", "p.results", "p.requests"] {
+            assert!(argument(&plan, queue, "x-delivery-limit").is_some(), "{queue}");
+        }
     }
 
     #[test]

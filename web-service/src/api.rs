@@ -1,0 +1,82 @@
+//! The HTTP API: one file per thing that a client does.
+
+mod health;
+mod list;
+mod lookup;
+mod problem;
+mod submit;
+mod wait;
+
+use crate::{metrics::Metrics, store::Store, waiters::Waiters};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State},
+    http::{Method, Uri},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+pub use problem::Problem;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use warren_messaging::{link::LinkState, publisher::Publisher};
+
+/// Everything that the handlers need. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    /// Puts requests on the queue.
+    pub publisher: Publisher,
+    /// Keeps records.
+    pub store: Store,
+    /// Who waits for a request to end.
+    pub waiters: Waiters,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// What the connection that brings results is doing.
+    pub results: watch::Receiver<LinkState>,
+    /// Cancelled when the process stops: long polls then answer at once.
+    pub stop: CancellationToken,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// What the API grants a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest body of a submit, in bytes.
+    pub max_body_bytes: usize,
+    /// The longest a client may wait for a result in one call.
+    pub max_wait: Duration,
+}
+
+/// The API over a service.
+pub fn app(service: Service) -> Router {
+    Router::new()
+        .route("/api/v1/processData", post(submit::submit))
+        .route("/api/v1/requests", get(list::list))
+        .route("/api/v1/requests/{id}", get(lookup::lookup))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(service.limits.max_body_bytes))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Problem::Internal.into_response()))
+        .with_state(service)
+}
+
+async fn metrics(State(Service { metrics, waiters, .. }): State<Service>) -> Response {
+    metrics.long_polls.set(i64::try_from(waiters.len()).unwrap_or(i64::MAX));
+    let content_type = [("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")];
+    (content_type, metrics.encode()).into_response()
+}
+
+async fn unknown_route(uri: Uri) -> Problem {
+    Problem::NoSuchRoute { path: uri.path().to_owned() }
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let allowed = if uri.path() == "/api/v1/processData" { "POST" } else { "GET, HEAD" };
+    Problem::MethodNotAllowed { method, allowed }
+}

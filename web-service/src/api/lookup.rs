@@ -1,0 +1,80 @@
+//! `GET /api/v1/requests/{id}`: what became of a request, now or as soon as it ends.
+
+use super::{Problem, Service, wait};
+use crate::record::{Record, Status};
+use axum::{
+    Json,
+    extract::{Path, Query, State, rejection::QueryRejection},
+    http::{HeaderValue, header},
+    response::{IntoResponse as _, Response},
+};
+use serde::Deserialize;
+use std::time::Duration;
+use warren_messaging::request_id::RequestId;
+
+/// The query of a look-up.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Parameters {
+    wait: Option<String>,
+}
+
+pub(super) async fn lookup(
+    State(service): State<Service>,
+    Path(id): Path<String>,
+    query: Result<Query<Parameters>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(parameters) = query.map_err(|rejection| Problem::InvalidQuery(rejection.body_text()))?;
+    let wait = wait::parse(parameters.wait.as_deref(), service.limits.max_wait)?;
+    let text_id = RequestId::from_text(&id).map_err(Problem::InvalidRequestId)?;
+    let found = match settled(&service, &text_id, wait).await? {
+        Some(record) => Some(record),
+        None => integer_record(&service, &id, wait).await?,
+    };
+    found.map(answer).ok_or(Problem::NoSuchRequest { id })
+}
+
+/// A path cannot tell the string "7" from the integer 7, which a foreign sender may have used.
+async fn integer_record(service: &Service, id: &str, wait: Duration) -> Result<Option<Record>, Problem> {
+    match RequestId::from_json(id) {
+        Ok(integer) => settled(service, &integer, wait).await,
+        Err(_) => Ok(None),
+    }
+}
+
+/// The record once it is final, or as it is after `wait`. An unknown request is not waited for.
+async fn settled(service: &Service, id: &RequestId, wait: Duration) -> Result<Option<Record>, Problem> {
+    if wait.is_zero() {
+        return Ok(service.store.find(id).await?);
+    }
+    let deadline = tokio::time::Instant::now() + wait;
+    let place = service.waiters.join(id);
+    loop {
+        // Listening begins before the look, so that no end falls between the two.
+        let woken = place.woken();
+        let record = service.store.find(id).await?;
+        if record.as_ref().is_none_or(|record| record.status.is_final()) {
+            return Ok(record);
+        }
+        tokio::select! {
+            () = woken => {}
+            () = tokio::time::sleep_until(deadline) => return Ok(record),
+            () = service.stop.cancelled() => return Ok(record),
+        }
+    }
+}
+
+fn answer(record: Record) -> Response {
+    let is_final = record.status.is_final();
+    // Worth asking again: soon while it waits or works, not before its time while it waits for a retry.
+    let seconds = match (record.status, record.next_attempt_at) {
+        (Status::Retrying, Some(next)) => (next.as_second() - jiff::Timestamp::now().as_second()).max(1),
+        _ => 1,
+    };
+    let mut response = Json(record).into_response();
+    if !is_final {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

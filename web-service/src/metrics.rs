@@ -1,0 +1,80 @@
+//! What Prometheus scrapes. Labels come from closed sets.
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+/// The web side's metrics.
+pub struct Metrics {
+    registry: Registry,
+    /// Requests answered with 202.
+    pub submitted: Counter,
+    /// Results and failures recorded, duplicates included.
+    pub ended: Family<Outcome, Counter>,
+    /// Messages of the results queue that could not be read.
+    pub undecodable: Counter,
+    /// Clients that wait for a request to end.
+    pub long_polls: Gauge,
+    /// Messages of the results queue that one transaction recorded.
+    pub batch: Histogram,
+    refused: Family<Refusal, Counter>,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Outcome {
+    /// `succeeded` or `failed`.
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refusal {
+    problem: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("warren_web"),
+            submitted: Counter::default(),
+            ended: Family::default(),
+            undecodable: Counter::default(),
+            long_polls: Gauge::default(),
+            batch: Histogram::new([1.0, 4.0, 16.0, 64.0, 256.0]),
+            refused: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Counts a refused submit.
+    pub fn refuse(&self, problem: &'static str) {
+        self.refused.get_or_create(&Refusal { problem }).inc();
+    }
+
+    /// The OpenMetrics text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string cannot fail");
+        text
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("requests_submitted", "Requests answered with 202", self.submitted.clone());
+        registry.register("requests_refused", "Submits refused, by problem type", self.refused.clone());
+        registry.register("requests_ended", "Results and failures recorded, duplicates included", self.ended.clone());
+        registry.register(
+            "results_undecodable",
+            "Messages of the results queue that could not be read",
+            self.undecodable.clone(),
+        );
+        registry.register("long_polls", "Clients that wait for a request to end", self.long_polls.clone());
+        registry.register("results_batch_messages", "Messages recorded by one transaction", self.batch.clone());
+    }
+}

@@ -1,0 +1,116 @@
+//! From a message of the results queue to what it changes.
+
+use crate::record::{Change, What};
+use jiff::Timestamp;
+use lapin::{BasicProperties, message::Delivery};
+use serde::Deserialize;
+use warren_messaging::{
+    message::{Event, Incoming, Progress, ResultBody, failure_reason},
+    request_id::RequestId,
+    topology::{DEAD_KEY, EVENT_KEY, RESULT_KEY},
+};
+
+/// Why a message could not be read. Its body is not shown: it is the user's data.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DecodeError {
+    #[error("its body is no JSON with a usable requestId ({0})")]
+    Body(#[from] serde_json::Error),
+    #[error("nothing on this queue should have the key `{0}`")]
+    Key(String),
+}
+
+/// All that is needed of a dead letter's body, which is the request's own.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OnlyId {
+    request_id: RequestId,
+}
+
+pub(super) fn change(delivery: &Delivery, at: Timestamp) -> Result<Change, DecodeError> {
+    read(delivery.routing_key.as_str(), &delivery.properties, &delivery.data, at)
+}
+
+/// The routing key decides, not the `type`: what the broker itself dead-letters still says `request`.
+fn read(key: &str, properties: &BasicProperties, body: &[u8], at: Timestamp) -> Result<Change, DecodeError> {
+    let attempt = Incoming(properties).attempt();
+    match key {
+        RESULT_KEY => {
+            let body: ResultBody<'_> = serde_json::from_slice(body)?;
+            let what = What::Succeeded { attempt, result: body.processing_results.to_owned() };
+            Ok(Change { id: body.request_id, at, what })
+        }
+        DEAD_KEY => {
+            let id = serde_json::from_slice::<OnlyId>(body)?.request_id;
+            let (reason, error) = failure_reason(properties);
+            Ok(Change { id, at, what: What::Failed { attempt, reason, error } })
+        }
+        EVENT_KEY => Ok(progress(serde_json::from_slice(body)?, at)),
+        other => Err(DecodeError::Key(other.to_owned())),
+    }
+}
+
+fn progress(event: Event, at: Timestamp) -> Change {
+    let attempt = event.attempt;
+    let what = match event.progress {
+        Progress::Started { started_at } => What::Started { attempt, since: started_at },
+        Progress::Retrying { error, next_attempt_at } => What::Retrying { attempt, next: next_attempt_at, error },
+    };
+    Change { id: event.request_id, at, what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warren_messaging::message::{self, FailureReason};
+
+    fn read_back(message: &message::Outgoing) -> Change {
+        read(&message.routing_key, &message.properties, &message.body, Timestamp::UNIX_EPOCH).expect("is readable")
+    }
+
+    #[test]
+    fn a_result_of_the_original_demo_is_read() {
+        let body = br#"{"requestId":1,"processingResults":"x-processed"}"#;
+        let change = read("result", &BasicProperties::default(), body, Timestamp::UNIX_EPOCH).expect("is readable");
+        assert_eq!(change.id.as_json(), "1");
+        assert!(matches!(change.what, What::Succeeded { attempt: 1, result } if result.get() == "\"x-processed\""));
+    }
+
+    #[test]
+    fn a_failure_brings_its_reason_and_attempt() {
+        let id = RequestId::from_text("a").expect("is an id");
+        let (body, none) = (br#"{"requestId":"a","requestData":1}"#, BasicProperties::default());
+        let sent = message::failure(Some(&id), body, &none, 5, FailureReason::AttemptsExhausted, "no luck");
+        let What::Failed { attempt, reason, error } = read_back(&sent).what else { panic!("is a failure") };
+        assert_eq!((attempt, reason, error.as_str()), (5, FailureReason::AttemptsExhausted, "no luck"));
+    }
+
+    #[test]
+    fn progress_is_read() {
+        let id = RequestId::from_text("a").expect("is an id");
+        let progress = Progress::Started { started_at: Timestamp::UNIX_EPOCH };
+        let change = read_back(&Event { request_id: id, attempt: 2, progress }.to_message());
+        assert!(matches!(change.what, What::Started { attempt: 2, .. }));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error_without_the_users_data() {
+        for (key, body) in [
+            ("result", &b"secret"[..]),
+            ("result", br#"{"requestId":1.5,"processingResults":"secret"}"#),
+            ("result", br#"{"requestId":1}"#),
+            ("dead", b"\xff\xfe"),
+            ("event", b"{}"),
+            ("request", b"{}"),
+        ] {
+            let error = read(key, &BasicProperties::default(), body, Timestamp::UNIX_EPOCH).expect_err(key);
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_body_makes_the_reader_panic(key in "result|dead|event|x", body in proptest::collection::vec(0u8.., 0..200)) {
+            let _ = read(&key, &BasicProperties::default(), &body, Timestamp::UNIX_EPOCH);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Starts the parts, and stops them in the order in which they need each other.
+
+use crate::{
+    api::{Limits, Service, app},
+    metrics::Metrics,
+    results::Results,
+    retention,
+    settings::Settings,
+    store::{Store, StoreError},
+    waiters::Waiters,
+};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use warren_messaging::{
+    link::Link,
+    message::{Report, Role},
+    publisher::{Publisher, PublisherSettings},
+};
+
+/// How long clients may take to get their answers once the process is asked to stop.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// How long each part may take to end after that.
+const FINISH: Duration = Duration::from_secs(5);
+
+/// Why the web side did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The port cannot be had.
+    #[error(
+        "cannot listen on {address}: end the program that has the port (`ss -ltnp` names it), or choose another with --listen"
+    )]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The listener failed while serving.
+    #[error("serving HTTP failed")]
+    Serve(#[source] io::Error),
+}
+
+/// Serves until `stop` is cancelled: then answers who is connected, records the results in hand, and closes the
+/// store.
+///
+/// # Errors
+/// See [`ServiceError`].
+pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), ServiceError> {
+    let listener = listen(settings.listen).await?;
+    let (store, writing) = Store::open(settings.sqlite_path.clone()).await?;
+    let publisher_stop = CancellationToken::new();
+    let metrics = Arc::new(Metrics::default());
+    let (publisher, publishing) = start_publisher(&settings, metrics.clone(), publisher_stop.clone());
+    let waiters = Waiters::default();
+    let results =
+        Link::new(settings.broker.url().clone(), name(&settings, "results"), Some(settings.broker.topology().plan()));
+    let service = Service {
+        publisher,
+        store: store.clone(),
+        waiters: waiters.clone(),
+        metrics: metrics.clone(),
+        results: results.state(),
+        stop: stop.clone(),
+        limits: Limits { max_body_bytes: settings.max_body_bytes, max_wait: settings.max_wait },
+    };
+    let queue = settings.broker.topology().results();
+    let recording = tokio::spawn(results.keep(Results { queue, store: store.clone(), waiters, metrics }, stop.clone()));
+    let forgetting = tokio::spawn(retention::enforce(store, settings.retention, stop.clone()));
+    tracing::info!(address = %settings.listen, "accepting requests at http://{}/api/v1/processData", settings.listen);
+    let served = serve(listener, service, stop.clone()).await;
+    stop.cancel();
+    // Publishing ends last: until here somebody may have been waiting for a confirm.
+    publisher_stop.cancel();
+    finish([recording, forgetting, publishing, writing]).await;
+    served
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServiceError> {
+    TcpListener::bind(address).await.map_err(|source| ServiceError::Listen { address, source })
+}
+
+fn name(settings: &Settings, part: &str) -> String {
+    format!("warren-web-service {part} {}", settings.broker.worker_name())
+}
+
+fn start_publisher(settings: &Settings, metrics: Arc<Metrics>, stop: CancellationToken) -> (Publisher, JoinHandle<()>) {
+    let publisher = PublisherSettings {
+        url: settings.broker.url().clone(),
+        name: name(settings, "requests"),
+        needs: settings.broker.topology().plan(),
+        confirm_timeout: settings.confirm_timeout,
+    };
+    let worker = settings.broker.worker_name();
+    let report = move || Report {
+        worker: worker.clone(),
+        role: Role::Web,
+        in_flight: 0,
+        capacity: 0,
+        processed_total: metrics.submitted.get(),
+        busy_seconds_total: 0.0,
+    };
+    Publisher::start(publisher, report, stop)
+}
+
+/// Ends once every client has its answer, but not later than [`DRAIN`] after the wish to stop.
+async fn serve(listener: TcpListener, service: Service, stop: CancellationToken) -> Result<(), ServiceError> {
+    let drained = stop.clone().cancelled_owned();
+    let serving = axum::serve(listener, app(service)).with_graceful_shutdown(drained);
+    let too_late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served.map_err(ServiceError::Serve),
+        () = too_late => {
+            tracing::warn!(drain_seconds = DRAIN.as_secs(), "some clients did not take their answers in time");
+            Ok(())
+        }
+    }
+}
+
+/// A client that was given up on may still hold the store open, which then recovers when it is opened again.
+async fn finish(tasks: [JoinHandle<()>; 4]) {
+    for task in tasks {
+        match tokio::time::timeout(FINISH, task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "a part of the web service ended by a panic"),
+            Err(_) => tracing::warn!(seconds = FINISH.as_secs(), "a part of the web service did not end in time"),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The web side's command line and environment.
+
+use clap::Parser;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use warren_messaging::{duration, logging::LogSettings, settings::BrokerSettings};
+
+/// Accepts requests over HTTP, queues them on RabbitMQ, and keeps their results.
+#[derive(Parser, Debug)]
+#[command(name = "warren-web-service", version)]
+pub struct Settings {
+    /// Address and port of the HTTP API
+    #[arg(long, env = "WARREN_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+
+    /// File of the record of requests; it and its folder are made when missing
+    #[arg(long, env = "WARREN_SQLITE_PATH", default_value = "requests.db", value_name = "FILE")]
+    pub sqlite_path: PathBuf,
+
+    /// How long finished requests are kept
+    #[arg(long, env = "WARREN_RETENTION", default_value = "24h", value_name = "DURATION", value_parser = duration::parse)]
+    pub retention: Duration,
+
+    /// The largest body of a submit, in bytes
+    #[arg(long, env = "WARREN_MAX_BODY_BYTES", default_value_t = 1_048_576, value_name = "BYTES")]
+    pub max_body_bytes: usize,
+
+    /// The longest a client may wait for a result in one call
+    #[arg(long, env = "WARREN_MAX_WAIT", default_value = "60s", value_name = "DURATION", value_parser = duration::parse)]
+    pub max_wait: Duration,
+
+    /// How long RabbitMQ may take to confirm a request before it is refused
+    #[arg(long, env = "WARREN_CONFIRM_TIMEOUT", default_value = "5s", value_name = "DURATION", value_parser = duration::parse)]
+    pub confirm_timeout: Duration,
+
+    /// How RabbitMQ is reached
+    #[command(flatten)]
+    pub broker: BrokerSettings,
+
+    /// How and what is logged
+    #[command(flatten)]
+    pub log: LogSettings,
+}
