@@ -77,7 +77,7 @@ impl Topology {
 
     /// Kept for replay, so never limited: a dead letter that finds no room would block the ones behind it.
     fn dead_queue(&self) -> QueuePlan {
-        QueuePlan { name: self.dead(), arguments: vec![("x-queue-type", "quorum".into())], keys: vec![DEAD_KEY.into()] }
+        QueuePlan { name: self.dead(), arguments: endless_quorum(), keys: vec![DEAD_KEY.into()] }
     }
 
     /// Never limited either: a result that is refused would have been worked for in vain.

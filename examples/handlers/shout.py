@@ -1,0 +1,25 @@
+"""Answers a POST of any JSON text with the same text in capitals. Listens on the port that PORT names."""
+
+import json
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Shout(BaseHTTPRequestHandler):
+    def do_POST(self):
+        data = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if isinstance(data, str):
+            self.answer(200, data.upper())
+        else:
+            self.answer(422, {"error": "data must be a text"})
+
+    def answer(self, status, body):
+        body = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+ThreadingHTTPServer(("", int(os.environ["PORT"])), Shout).serve_forever()

@@ -1,0 +1,76 @@
+//! Keeps a pipeline's topology declared, and looks how full its queues are.
+
+use super::board::Board;
+use std::time::Duration;
+use tokio::time::Instant;
+use warren_messaging::{
+    error_chain::Chain,
+    link::{LinkError, Opened, Session},
+    topology::{
+        TopologyPlan, check,
+        declare::{DeclareError, declare},
+    },
+};
+
+/// How often queues are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often everything is declared again though nothing seems to be missing: a lost binding is not seen otherwise.
+const DECLARE: Duration = Duration::from_secs(10);
+
+/// The session that does it.
+pub struct Keeper {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// What the broker must hold.
+    pub plan: TopologyPlan,
+    /// Where depths and troubles are shown.
+    pub board: Board,
+}
+
+impl Session for Keeper {
+    async fn serve(&mut self, opened: Opened<'_>) -> Result<(), LinkError> {
+        let mut declared = None;
+        loop {
+            if declared.is_none_or(|at: Instant| at.elapsed() > DECLARE) {
+                self.declare(&opened).await?;
+                declared = Some(Instant::now());
+            }
+            if !self.look(&opened).await? {
+                declared = None;
+            }
+            if opened.stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Keeper {
+    /// A refusal that only the user can lift is shown, and tried again with the next round.
+    async fn declare(&self, opened: &Opened<'_>) -> Result<(), LinkError> {
+        let trouble = match declare(opened.connection, &self.plan).await {
+            Ok(()) => None,
+            Err(DeclareError::Link { source, .. }) => return Err(source),
+            Err(refusal) => Some(Chain(&refusal).to_string()),
+        };
+        if let Some(trouble) = trouble.as_ref().filter(|trouble| self.board.is_news(&self.pipeline, trouble)) {
+            tracing::error!("pipeline `{}`: {trouble}", self.pipeline);
+        }
+        self.board.set_trouble(&self.pipeline, trouble);
+        Ok(())
+    }
+
+    /// Shows every queue's depth; `false` when one is missing.
+    async fn look(&self, opened: &Opened<'_>) -> Result<bool, LinkError> {
+        let mut depths = Vec::with_capacity(self.plan.queues.len());
+        for queue in &self.plan.queues {
+            depths.push((queue.name.clone(), check::depth(opened.connection, &queue.name).await?));
+        }
+        let whole = depths.iter().all(|(_, depth)| depth.is_some());
+        for (name, _) in depths.iter().filter(|(_, depth)| depth.is_none()) {
+            tracing::warn!("queue {name} is missing; declaring it again");
+        }
+        self.board.set_depths(&self.pipeline, depths);
+        Ok(whole)
+    }
+}

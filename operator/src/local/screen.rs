@@ -1,0 +1,86 @@
+//! What a person sees while `local` runs: lines as they come and, on a terminal, a panel below them that is always
+//! up to date.
+
+mod live;
+mod panel;
+mod plain;
+
+use super::board::Board;
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use warren_messaging::logging::LogSettings;
+
+/// Where every line goes, whoever prints it: a panel can only stay below the lines if all of them pass by it.
+static LINES: LazyLock<Mutex<Option<mpsc::UnboundedSender<String>>>> = LazyLock::new(|| Mutex::new(None));
+
+/// Prints a line above the panel; before there is a screen, and after it, to standard error.
+pub fn print(line: &str) {
+    let sender = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    let left = match &*sender {
+        Some(lines) => lines.send(line.to_owned()).err().map(|error| error.0),
+        None => Some(line.to_owned()),
+    };
+    if let Some(line) = left {
+        eprintln!("{line}");
+    }
+}
+
+/// The screen.
+pub struct Screen {
+    stop: CancellationToken,
+    drawing: JoinHandle<()>,
+}
+
+impl Screen {
+    /// Starts drawing, and logging to it.
+    ///
+    /// # Errors
+    /// The log filter cannot be read, or the terminal cannot be drawn on.
+    pub fn start(log: &LogSettings, board: Board) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let terminal = io::stderr().is_terminal() && io::stdout().is_terminal();
+        log.start_to(LineWriter::default, terminal)?;
+        let (sender, lines) = mpsc::unbounded_channel();
+        *LINES.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        let stop = CancellationToken::new();
+        let drawing = if terminal {
+            tokio::spawn(live::draw(live::open()?, lines, board, stop.clone()))
+        } else {
+            tokio::spawn(plain::draw(lines, board, stop.clone()))
+        };
+        Ok(Self { stop, drawing })
+    }
+
+    /// Draws what is left, and gives the terminal back.
+    pub async fn end(self) {
+        *LINES.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.stop.cancel();
+        let _ = self.drawing.await;
+    }
+}
+
+/// Collects what tracing writes and prints it line by line.
+#[derive(Default)]
+struct LineWriter {
+    text: Vec<u8>,
+}
+
+impl Write for LineWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for LineWriter {
+    fn drop(&mut self) {
+        for line in String::from_utf8_lossy(&self.text).lines() {
+            print(line);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The operator as its users meet it: the examples, the generated definition, and the command line.
+
+mod command_line;
+mod definition;
+mod examples;

@@ -1,0 +1,143 @@
+//! After the handler: what its outcome means for the request.
+
+use super::{Action, End, Outcome, Received, Rules, Settlement, shortened, triage::dead};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::value::RawValue;
+use std::time::Duration;
+use warren_messaging::{
+    message::{Event, FailureReason, Incoming, Progress, result, retry},
+    request_id::RequestId,
+};
+
+/// What to do after the handler's outcome. The acknowledgement always comes last: until then the broker would
+/// deliver the request again.
+pub(crate) fn settle(
+    id: &RequestId,
+    received: Received<'_>,
+    outcome: Outcome,
+    rules: &Rules,
+    now: Timestamp,
+) -> Settlement {
+    match outcome {
+        Outcome::Done(results) => done(id, received, &results),
+        Outcome::Again { error, retry_after } => again(id, received, shortened(error), retry_after, rules, now),
+        Outcome::Never { error } => dead(Some(id), received, FailureReason::Rejected, shortened(error)),
+    }
+}
+
+fn done(id: &RequestId, received: Received<'_>, results: &RawValue) -> Settlement {
+    let message = result(id, results, Incoming(received.properties).attempt());
+    Settlement { end: End::Done, actions: vec![Action::Publish(message), Action::Ack], error: None }
+}
+
+fn again(
+    id: &RequestId,
+    received: Received<'_>,
+    error: String,
+    asked: Option<Duration>,
+    rules: &Rules,
+    now: Timestamp,
+) -> Settlement {
+    let attempt = Incoming(received.properties).attempt();
+    let Some(delay) = rules.retry.tier_after(attempt, asked) else {
+        return dead(Some(id), received, FailureReason::AttemptsExhausted, error);
+    };
+    let message = retry(id, received.body, received.properties, attempt.saturating_add(1), delay);
+    let event = retrying(id, attempt, error.clone(), now, delay);
+    let actions = vec![Action::Publish(message), Action::Tell(event.to_message()), Action::Ack];
+    Settlement { end: End::Retry(delay), actions, error: Some(error) }
+}
+
+fn retrying(id: &RequestId, attempt: u32, error: String, now: Timestamp, delay: Duration) -> Event {
+    let pause = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
+    let next_attempt_at = now.checked_add(pause).unwrap_or(Timestamp::MAX);
+    Event { request_id: id.clone(), attempt, progress: Progress::Retrying { error, next_attempt_at } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::samples::{REQUEST, attempt, rules, short};
+    use warren_messaging::{message::failure_reason, topology::QueueType};
+
+    fn after(outcome: Outcome, number: i64) -> Settlement {
+        let id = RequestId::from_json("7").expect("is an id");
+        let properties = attempt(number);
+        let received = Received { body: REQUEST, properties: &properties, redelivered: false };
+        settle(&id, received, outcome, &rules(3, QueueType::Quorum), Timestamp::UNIX_EPOCH)
+    }
+
+    fn published(settlement: &Settlement) -> &warren_messaging::message::Outgoing {
+        match &settlement.actions[0] {
+            Action::Publish(message) => message,
+            other => panic!("first action is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_result_is_confirmed_before_the_request_is_acked() {
+        let settlement = after(Outcome::done("x"), 2);
+        assert_eq!(short(&settlement), ["publish result as attempt 2", "ack"]);
+        assert_eq!(published(&settlement).body, br#"{"requestId":7,"processingResults":"x"}"#);
+        assert_eq!((settlement.end, settlement.error), (End::Done, None));
+    }
+
+    #[test]
+    fn a_failure_for_now_waits_in_the_attempts_tier_and_tells_before_the_ack() {
+        for (number, key) in [(1, "retry.1s"), (2, "retry.4s")] {
+            let settlement = after(Outcome::again("busy"), number);
+            let retry = format!("publish {key} as attempt {}", number + 1);
+            assert_eq!(short(&settlement), [retry.as_str(), "tell event", "ack"]);
+            assert_eq!(published(&settlement).body, REQUEST);
+        }
+    }
+
+    #[test]
+    fn the_event_says_when_the_next_attempt_falls_due() {
+        let settlement = after(Outcome::again("busy"), 1);
+        let Action::Tell(event) = &settlement.actions[1] else { panic!("{:?}", settlement.actions) };
+        let event: Event = serde_json::from_slice(&event.body).expect("reads back");
+        let next_attempt_at = Timestamp::from_second(1).expect("is a time");
+        assert_eq!(event.attempt, 1);
+        assert_eq!(event.progress, Progress::Retrying { error: "busy".into(), next_attempt_at });
+    }
+
+    #[test]
+    fn a_handlers_wish_for_a_pause_chooses_a_longer_tier() {
+        let asked = Outcome::Again { error: "busy".into(), retry_after: Some(Duration::from_secs(60)) };
+        assert_eq!(after(asked, 1).end, End::Retry(Duration::from_secs(300)));
+    }
+
+    #[test]
+    fn the_last_attempt_ends_among_the_dead_letters_with_its_error() {
+        let settlement = after(Outcome::again("still busy"), 3);
+        assert_eq!(short(&settlement), ["publish dead as attempt 3", "ack"]);
+        let reason = failure_reason(&published(&settlement).properties);
+        assert_eq!(reason, (FailureReason::AttemptsExhausted, "still busy".into()));
+    }
+
+    #[test]
+    fn a_failure_for_good_is_not_tried_again() {
+        let settlement = after(Outcome::never("no such picture"), 1);
+        assert_eq!(short(&settlement), ["publish dead as attempt 1", "ack"]);
+        let reason = failure_reason(&published(&settlement).properties);
+        assert_eq!(reason, (FailureReason::Rejected, "no such picture".into()));
+    }
+
+    #[test]
+    fn whatever_the_outcome_the_ack_comes_once_and_last() {
+        for outcome in [Outcome::done(&1), Outcome::again("a"), Outcome::never("b")] {
+            for number in 1..5 {
+                let actions = short(&after(outcome.clone(), number));
+                assert_eq!(actions.iter().position(|action| action == "ack"), Some(actions.len() - 1), "{actions:?}");
+                assert!(actions[0].starts_with("publish "), "{actions:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_endless_error_is_cut() {
+        let settlement = after(Outcome::again("é".repeat(10_000)), 1);
+        assert_eq!(settlement.error.map(|error| error.len()), Some(4096));
+    }
+}

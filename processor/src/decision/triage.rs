@@ -1,0 +1,139 @@
+//! Before the handler: is this a request, is it still wanted, and may it run?
+
+use super::{Action, End, Received, Rules, Settlement};
+use jiff::Timestamp;
+use serde::Deserialize;
+use warren_messaging::{
+    message::{FailureReason, Incoming, Request, failure, retry},
+    request_id::RequestId,
+    topology::QueueType,
+};
+
+/// What to do with a delivery first.
+#[derive(Debug)]
+pub(crate) enum Triage<'a> {
+    /// Let the handler work on it.
+    Run(Request<'a>),
+    /// It leaves without being worked on.
+    Settle {
+        /// Its id, if it has one.
+        id: Option<RequestId>,
+        settlement: Settlement,
+    },
+}
+
+/// Looks at a delivery before it is worked on.
+pub(crate) fn triage<'a>(received: Received<'a>, rules: &Rules, now: Timestamp) -> Triage<'a> {
+    let request: Request<'a> = match serde_json::from_slice(received.body) {
+        Ok(request) => request,
+        Err(error) => return undecodable(received, &error),
+    };
+    let settlement = if let Some(deadline) = Incoming(received.properties).deadline().filter(|end| *end < now) {
+        let error = format!("its deadline {deadline} passed before an attempt was begun");
+        dead(Some(&request.request_id), received, FailureReason::Expired, error)
+    } else if received.redelivered && rules.queue_type == QueueType::Classic {
+        vanished(&request.request_id, received, rules)
+    } else {
+        return Triage::Run(request);
+    };
+    Triage::Settle { id: Some(request.request_id), settlement }
+}
+
+/// A body that no attempt will ever make readable.
+fn undecodable<'a>(received: Received<'_>, error: &serde_json::Error) -> Triage<'a> {
+    /// A request whose data is missing still has somebody who waits for its id.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct OnlyId {
+        request_id: RequestId,
+    }
+    let id = serde_json::from_slice::<OnlyId>(received.body).ok().map(|only| only.request_id);
+    let error = format!("the body is no {{\"requestId\": …, \"requestData\": …}}: {error}");
+    let settlement = dead(id.as_ref(), received, FailureReason::Undecodable, error);
+    Triage::Settle { id, settlement }
+}
+
+/// Classic queues count no deliveries: a request that comes back may have killed its worker, and would do so
+/// for ever. Each return costs an attempt instead.
+fn vanished(id: &RequestId, received: Received<'_>, rules: &Rules) -> Settlement {
+    let attempt = Incoming(received.properties).attempt();
+    let error = "its worker vanished, or lost the connection, while it had the request".to_owned();
+    let tier = rules.retry.tiers().first().copied().filter(|_| attempt < rules.retry.max_attempts);
+    let Some(delay) = tier else {
+        return dead(Some(id), received, FailureReason::DeliveryLimit, error);
+    };
+    let message = retry(id, received.body, received.properties, attempt + 1, delay);
+    Settlement { end: End::Retry(delay), actions: vec![Action::Publish(message), Action::Ack], error: Some(error) }
+}
+
+pub(super) fn dead(
+    id: Option<&RequestId>,
+    received: Received<'_>,
+    reason: FailureReason,
+    error: String,
+) -> Settlement {
+    let attempt = Incoming(received.properties).attempt();
+    let message = failure(id, received.body, received.properties, attempt, reason, &error);
+    Settlement { end: End::Dead(reason), actions: vec![Action::Publish(message), Action::Ack], error: Some(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::samples::{REQUEST, attempt, rules, short, with};
+    use lapin::{BasicProperties, types::AMQPValue};
+
+    fn look(body: &[u8], properties: &BasicProperties, redelivered: bool, queue_type: QueueType) -> Option<Settlement> {
+        let received = Received { body, properties, redelivered };
+        match triage(received, &rules(3, queue_type), Timestamp::UNIX_EPOCH) {
+            Triage::Run(_) => None,
+            Triage::Settle { settlement, .. } => Some(settlement),
+        }
+    }
+
+    fn end(body: &[u8], properties: &BasicProperties) -> Option<End> {
+        look(body, properties, false, QueueType::Quorum).map(|settlement| settlement.end)
+    }
+
+    #[test]
+    fn a_foreign_request_without_properties_runs() {
+        assert_eq!(end(REQUEST, &BasicProperties::default()), None);
+    }
+
+    #[test]
+    fn what_is_no_request_goes_to_the_dead_letters_before_it_is_acked() {
+        let bodies: [&[u8]; 6] =
+            [b"", b"hello", b"\xff\xfe", b"[1]", br#"{"requestId":1.5,"requestData":1}"#, br#"{"requestData":1}"#];
+        for body in bodies {
+            let settlement = look(body, &BasicProperties::default(), false, QueueType::Quorum).expect("is settled");
+            assert_eq!(settlement.end, End::Dead(FailureReason::Undecodable));
+            assert_eq!(short(&settlement), ["publish dead as attempt 1", "ack"]);
+        }
+    }
+
+    #[test]
+    fn a_request_without_data_keeps_its_id_for_whoever_waits() {
+        let received =
+            Received { body: br#"{"requestId":"a"}"#, properties: &BasicProperties::default(), redelivered: false };
+        let triage = triage(received, &rules(3, QueueType::Quorum), Timestamp::UNIX_EPOCH);
+        assert!(matches!(&triage, Triage::Settle { id: Some(id), .. } if id.to_string() == "a"), "{triage:?}");
+    }
+
+    #[test]
+    fn a_deadline_that_passed_ends_the_request_unrun() {
+        let due = |text: &str| with(&[("x-deadline", AMQPValue::LongString(text.into()))]);
+        assert_eq!(end(REQUEST, &due("1969-12-31T23:59:59Z")), Some(End::Dead(FailureReason::Expired)));
+        assert_eq!(end(REQUEST, &due("1970-01-01T00:00:01Z")), None);
+        assert_eq!(end(REQUEST, &due("soon")), None, "a foreign deadline that cannot be read is none");
+    }
+
+    #[test]
+    fn a_redelivered_request_runs_where_the_broker_counts_and_costs_an_attempt_where_it_does_not() {
+        assert!(look(REQUEST, &attempt(1), true, QueueType::Quorum).is_none());
+        let moved = look(REQUEST, &attempt(2), true, QueueType::Classic).expect("is settled");
+        assert_eq!(short(&moved), ["publish retry.1s as attempt 3", "ack"]);
+        let last = look(REQUEST, &attempt(3), true, QueueType::Classic).expect("is settled");
+        assert_eq!(last.end, End::Dead(FailureReason::DeliveryLimit));
+        assert_eq!(short(&last), ["publish dead as attempt 3", "ack"]);
+    }
+}

@@ -1,0 +1,7 @@
+//! Runs a command: once per request ([`per_message`]), or as a companion that answers line by line ([`stream`]).
+
+mod answer;
+mod child;
+pub(crate) mod command;
+pub(crate) mod per_message;
+pub(crate) mod stream;

@@ -1,0 +1,99 @@
+//! A child process that does not outlive whoever waits for it.
+
+use crate::excerpt::Tail;
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use std::{
+    io,
+    process::ExitStatus,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    process::{self, ChildStderr, ChildStdin, ChildStdout, Command},
+};
+
+/// A child and its process group. Dropping it kills the group: a timeout drops the future that holds it.
+#[derive(Debug)]
+pub(crate) struct Child {
+    // Before `child`, so that the group is killed while the child is not yet reaped and its number still its own.
+    group: Group,
+    child: process::Child,
+}
+
+#[derive(Debug)]
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // Gone already: then there is nothing to kill.
+            let _ = killpg(leader, Signal::SIGKILL);
+        }
+    }
+}
+
+/// The parent's ends of a child's pipes.
+pub(crate) struct Pipes {
+    pub(crate) stdin: ChildStdin,
+    pub(crate) stdout: ChildStdout,
+    pub(crate) stderr: ChildStderr,
+}
+
+impl Child {
+    /// Starts a command that was prepared with all three pipes.
+    pub(crate) fn start(command: &mut Command) -> io::Result<(Self, Pipes)> {
+        let mut child = command.spawn()?;
+        let leader = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(io::Error::other("started without its pipes"));
+        };
+        Ok((Self { group: Group(leader), child }, Pipes { stdin, stdout, stderr }))
+    }
+
+    /// Whether it has not ended yet.
+    pub(crate) fn runs(&mut self) -> bool {
+        let running = matches!(self.child.try_wait(), Ok(None));
+        if !running {
+            self.group.0 = None;
+        }
+        running
+    }
+
+    /// Waits for its end. Whatever it left running in the background is its own affair then.
+    pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
+        let status = self.child.wait().await?;
+        self.group.0 = None;
+        Ok(status)
+    }
+}
+
+/// What a child last wrote to its standard error.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LastWords(Arc<Mutex<Tail>>);
+
+impl LastWords {
+    /// Listens until the child closes its standard error.
+    pub(crate) async fn listen(&self, mut stderr: impl AsyncRead + Unpin) {
+        let mut bytes = [0; 1024];
+        while let Ok(read @ 1..) = stderr.read(&mut bytes).await {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(&bytes[..read]);
+        }
+    }
+
+    /// The last 2 KiB.
+    pub(crate) fn text(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).text()
+    }
+
+    /// `what`, followed by what the child said last.
+    pub(crate) fn after(&self, what: &str) -> String {
+        match self.text() {
+            silence if silence.is_empty() => what.to_owned(),
+            words => format!("{what}: {words}"),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! One process per request: its data on standard input, the result on standard output.
+
+use super::{
+    answer::{MOVED, judge},
+    child::{Child, LastWords, Pipes},
+    command::Command,
+};
+use crate::{Handler, Outcome, Work};
+use std::process::ExitStatus;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use warren_messaging::request_id::RequestId;
+
+/// Runs a command once per request.
+#[derive(Debug)]
+pub(crate) struct PerMessage {
+    pub(crate) command: Command,
+    pub(crate) max_result_bytes: usize,
+}
+
+impl Handler for PerMessage {
+    async fn handle(&self, work: Work<'_>) -> Outcome {
+        let mut command = self.command.prepare();
+        command.env("WARREN_REQUEST_ID", work.request_id.to_string()).env("WARREN_ATTEMPT", work.attempt.to_string());
+        match work.traceparent {
+            Some(traceparent) => command.env("TRACEPARENT", traceparent),
+            None => command.env_remove("TRACEPARENT"),
+        };
+        match Child::start(&mut command) {
+            Ok((child, pipes)) => self.finish(child, pipes, work).await,
+            Err(error) => Outcome::again(self.command.gone(&error)),
+        }
+    }
+}
+
+impl PerMessage {
+    async fn finish(&self, mut child: Child, pipes: Pipes, work: Work<'_>) -> Outcome {
+        let words = LastWords::default();
+        let (_, stdout, ()) =
+            tokio::join!(feed(pipes.stdin, work.data.get()), self.read(pipes.stdout), words.listen(pipes.stderr));
+        let Some(stdout) = stdout else {
+            let limit = self.max_result_bytes;
+            return Outcome::never(format_args!("the result is larger than {limit} bytes: {MOVED}"));
+        };
+        match child.ended().await {
+            Ok(status) => self.outcome(status, &stdout, &words, work.request_id),
+            Err(error) => Outcome::again(format_args!("cannot wait for `{}`: {error}", self.command.program())),
+        }
+    }
+
+    /// All that the command says, or `None` when that is too much.
+    async fn read(&self, stdout: impl tokio::io::AsyncRead + Unpin) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let beyond = u64::try_from(self.max_result_bytes).unwrap_or(u64::MAX).saturating_add(1);
+        // A pipe that fails is one that ended.
+        let _ = stdout.take(beyond).read_to_end(&mut bytes).await;
+        (bytes.len() <= self.max_result_bytes).then_some(bytes)
+    }
+
+    fn outcome(&self, status: ExitStatus, stdout: &[u8], words: &LastWords, id: &RequestId) -> Outcome {
+        let stderr = words.text();
+        if !stderr.is_empty() {
+            tracing::debug!(request_id = id.as_json(), stderr, "the command's standard error");
+        }
+        judge(status, stdout, words)
+    }
+}
+
+/// Writes all of `data`. A command need not read it: then the pipe breaks, and that is that.
+async fn feed(mut stdin: impl tokio::io::AsyncWrite + Unpin, data: &str) {
+    let _ = stdin.write_all(data.as_bytes()).await;
+}

@@ -1,0 +1,124 @@
+//! POSTs each request to an HTTP server: the user's container, mostly.
+
+mod answer;
+mod retry_after;
+
+use crate::{Handler, Outcome, Work, handler_settings::HandlerError};
+use answer::{Body, judge};
+use reqwest::{
+    Client, Response, StatusCode, Url,
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
+    redirect::Policy,
+};
+use std::{error::Error as _, time::Duration};
+
+/// How long a connection to the server may take: beyond that it is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// POSTs each request to a URL.
+#[derive(Debug)]
+pub(crate) struct Http {
+    client: Client,
+    url: Url,
+    max_result_bytes: usize,
+}
+
+impl Http {
+    /// For `http://` only: what answers is a neighbour in the same Pod, or on the same network.
+    pub(crate) fn new(url: &str, max_result_bytes: usize) -> Result<Self, HandlerError> {
+        let url = check(url)?;
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()
+            .map_err(HandlerError::Client)?;
+        Ok(Self { client, url, max_result_bytes })
+    }
+
+    async fn post(&self, work: &Work<'_>) -> reqwest::Result<Response> {
+        let request = self.client.post(self.url.clone()).headers(headers(work));
+        request.body(work.data.get().to_owned()).send().await
+    }
+
+    async fn read(&self, mut response: Response) -> reqwest::Result<Body> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if bytes.len() + chunk.len() > self.max_result_bytes {
+                return Ok(Body::TooLarge { limit: self.max_result_bytes });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Body::Whole(bytes))
+    }
+}
+
+impl Handler for Http {
+    async fn handle(&self, work: Work<'_>) -> Outcome {
+        let response = match self.post(&work).await {
+            Ok(response) => response,
+            Err(error) => return Outcome::again(format_args!("POST {} failed: {}", self.url, root(&error))),
+        };
+        let (status, asked) = (response.status(), asked(&response));
+        match self.read(response).await {
+            Ok(body) => judge(status, asked, &body),
+            Err(error) => Outcome::again(format_args!("the answer ({status}) broke off: {}", root(&error))),
+        }
+    }
+}
+
+fn check(text: &str) -> Result<Url, HandlerError> {
+    let url = Url::parse(text).map_err(|source| HandlerError::BadUrl { url: text.to_owned(), source })?;
+    match url.scheme() {
+        "http" => Ok(url),
+        "https" => Err(HandlerError::Https { url: text.to_owned() }),
+        _ => Err(HandlerError::NotHttp { url: text.to_owned() }),
+    }
+}
+
+fn headers(work: &Work<'_>) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(5);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("x-attempt", work.attempt.into());
+    // Ids have no control characters; a foreign trace context may.
+    if let Ok(id) = HeaderValue::from_bytes(work.request_id.to_string().as_bytes()) {
+        headers.insert("idempotency-key", id.clone());
+        headers.insert("x-request-id", id);
+    }
+    if let Some(Ok(traceparent)) = work.traceparent.map(|text| HeaderValue::from_bytes(text.as_bytes())) {
+        headers.insert("traceparent", traceparent);
+    }
+    headers
+}
+
+/// The pause that the server asked for, where it makes sense.
+fn asked(response: &Response) -> Option<Duration> {
+    let sensible = response.status() == StatusCode::TOO_MANY_REQUESTS || response.status().is_server_error();
+    let header = response.headers().get(RETRY_AFTER).filter(|_| sensible)?;
+    retry_after::read(header.to_str().ok()?, jiff::Timestamp::now())
+}
+
+/// The innermost cause: reqwest's own texts repeat the URL and say little.
+fn root(error: &reqwest::Error) -> String {
+    let mut cause = error.source();
+    let mut text = error.to_string();
+    while let Some(inner) = cause {
+        text = inner.to_string();
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_can_never_work_is_refused_with_the_way_out() {
+        let refusal = |url| Http::new(url, 1).expect_err(url).to_string();
+        assert!(refusal("https://a/").contains("http://"), "{}", refusal("https://a/"));
+        assert!(refusal("ftp://a/").contains("http://"));
+        assert!(refusal("localhost:8000").contains("http://"));
+        assert!(Http::new("http://127.0.0.1:8000/resize?to=9", 1).is_ok());
+    }
+}

@@ -1,0 +1,91 @@
+//! Publishes until the broker has the message.
+
+use crate::{lease::Lease, tally::Tally};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use warren_messaging::{
+    error_chain::Chain,
+    message::Outgoing,
+    publisher::{PublishError, Publisher},
+};
+
+/// The first pause before a publish is repeated; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Publishes for a worker.
+pub(crate) struct Publishing {
+    pub(crate) publisher: Publisher,
+    /// Cancelled when the process wants to stop.
+    pub(crate) stop: CancellationToken,
+}
+
+/// What a message is worth once the delivery that led to it is lost, and the broker delivers the request again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Worth {
+    /// A result stands, whoever comes second.
+    Always,
+    /// A retry beside the redelivered request would make two of one.
+    WhileLeased,
+}
+
+impl Publishing {
+    /// Publishes until confirmed. `false`: it was given up, and the broker delivers the request again.
+    pub(crate) async fn confirmed(&self, message: &Outgoing, worth: Worth, lease: &Lease, tally: &Tally) -> bool {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if lease.is_lost() && worth == Worth::WhileLeased {
+                return false;
+            }
+            let Err(error) = self.publisher.publish(message).await else { return true };
+            tally.publish_repeated();
+            report(&error, pause);
+            if lease.is_lost() && self.stop.is_cancelled() {
+                return false;
+            }
+            self.wait(&error, pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Publishes once; a failure changes nothing.
+    pub(crate) async fn told(&self, message: &Outgoing) {
+        if let Err(error) = self.publisher.publish(message).await {
+            tracing::debug!("cannot tell of progress: {}", Chain(&error));
+        }
+    }
+
+    /// Until it makes sense to publish again. While the broker is away this is until it is back, or until the
+    /// process wants to stop: then the lease decides.
+    async fn wait(&self, error: &PublishError, pause: Duration) {
+        let ready = async {
+            // Also when it is ready at once: a full queue needs time, and a new channel a moment.
+            tokio::time::sleep(pause).await;
+            if !matches!(error, PublishError::Full { .. } | PublishError::Unroutable { .. }) {
+                self.publisher.ready().await;
+            }
+        };
+        if self.stop.is_cancelled() {
+            let _ = tokio::time::timeout(LONGEST_PAUSE, ready).await;
+        } else {
+            let _ = self.stop.run_until_cancelled(ready).await;
+        }
+    }
+}
+
+/// What somebody has to act on is a warning each time, and the pauses grow; the rest the link reports itself.
+fn report(error: &PublishError, pause: Duration) {
+    let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+    match error {
+        PublishError::Full { .. } => {
+            tracing::warn!(pause_ms, "{error}: make room there; the request stays in work until then");
+        }
+        PublishError::Unroutable { .. } => {
+            tracing::warn!(pause_ms, "{error}: bind it again; the request stays in work until then");
+        }
+        PublishError::TimedOut { .. } => tracing::warn!(pause_ms, "{error}; publishing it again"),
+        PublishError::Unavailable(_) | PublishError::InDoubt { .. } => {
+            tracing::debug!(pause_ms, "{}; publishing again", Chain(error));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Puts a worker together and runs it.
+
+use crate::{
+    Handler, WorkerSettings,
+    consume::ConsumeSession,
+    decision::Rules,
+    health::{self, Health, Intake},
+    publishing::Publishing,
+    tally::Tally,
+    worker::Worker,
+};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use warren_messaging::{
+    link::Link,
+    message::{Report, Role},
+    publisher::{Publisher, PublisherSettings},
+    shutdown,
+};
+
+/// How long to wait for the broker to confirm an outcome before publishing it again, which may double it. A
+/// loaded cluster takes seconds; work that is done already can wait that long.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a worker did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The process may not install signal handlers.
+    #[error("cannot listen for signals, so could never stop well")]
+    Signals(#[source] std::io::Error),
+    /// The address for health and metrics cannot be had.
+    #[error("cannot serve health and metrics at {address}: free it, or choose another with --listen, or off")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+}
+
+/// Runs a worker until SIGTERM or SIGINT, and drains it then. A broker that is away, or whose queues are not
+/// declared yet, is waited for.
+///
+/// # Errors
+/// See [`RunError`]; nothing that happens later ends it.
+pub async fn run(settings: WorkerSettings, handler: impl Handler) -> Result<(), RunError> {
+    let stop = shutdown::on_signal().map_err(RunError::Signals)?;
+    run_until(settings, handler, stop).await
+}
+
+/// Runs a worker until `stop` is cancelled, then drains it: what was not begun goes back to the queue, what runs
+/// is finished, its outcome published and acknowledged.
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn run_until(
+    settings: WorkerSettings,
+    handler: impl Handler,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let listener = health::bind(settings.listen).await?;
+    let tally = Arc::new(Tally::new(settings.concurrency));
+    // The publisher has to outlive the drain.
+    let publisher_stop = CancellationToken::new();
+    let (publisher, publishing_ended) = start_publisher(&settings, &tally, publisher_stop.clone());
+    let link = consuming_link(&settings);
+    let intake = Arc::new(Intake::new());
+    let health = Health {
+        intake: intake.clone(),
+        link: link.state(),
+        publisher: publisher.clone(),
+        tally: tally.clone(),
+        stop: stop.clone(),
+    };
+    let server = listener.map(|listener| tokio::spawn(health::serve(listener, health)));
+    let worker = Arc::new(worker(&settings, handler, tally, Publishing { publisher, stop: stop.clone() }));
+    let session = ConsumeSession { worker: worker.clone(), queue: settings.broker.topology().requests(), intake };
+    link.keep(session, stop).await;
+    worker.tasks.close();
+    worker.tasks.wait().await;
+    publisher_stop.cancel();
+    // It cannot panic, and if it did nothing would be left to do.
+    let _ = publishing_ended.await;
+    if let Some(server) = server {
+        server.abort();
+    }
+    tracing::info!(processed_total = worker.tally.processed_total(), "stopped");
+    Ok(())
+}
+
+/// A connection of its own: a broker with an alarm reads nothing more from one that published, not even acks.
+fn consuming_link(settings: &WorkerSettings) -> Link {
+    let name = format!("{} consuming", settings.broker.worker_name());
+    Link::new(settings.broker.url().clone(), name, Some(settings.broker.topology().plan()))
+}
+
+fn start_publisher(
+    settings: &WorkerSettings,
+    tally: &Arc<Tally>,
+    stop: CancellationToken,
+) -> (Publisher, tokio::task::JoinHandle<()>) {
+    let (worker, capacity) = (settings.broker.worker_name(), settings.concurrency.into());
+    let publisher = PublisherSettings {
+        url: settings.broker.url().clone(),
+        name: format!("{worker} publishing"),
+        needs: settings.broker.topology().plan(),
+        confirm_timeout: CONFIRM_TIMEOUT,
+    };
+    let tally = Arc::clone(tally);
+    let report = move || Report {
+        worker: worker.clone(),
+        role: Role::Processor,
+        in_flight: tally.in_flight(),
+        capacity,
+        processed_total: tally.processed_total(),
+        busy_seconds_total: tally.busy_seconds_total(),
+    };
+    Publisher::start(publisher, report, stop)
+}
+
+fn worker<H>(settings: &WorkerSettings, handler: H, tally: Arc<Tally>, publishing: Publishing) -> Worker<H> {
+    let topology = settings.broker.topology();
+    Worker {
+        handler,
+        rules: Rules { retry: topology.retry, queue_type: topology.queue_type },
+        timeout: settings.timeout,
+        publishing,
+        tally,
+        slots: Arc::new(Semaphore::new(settings.concurrency.into())),
+        capacity: settings.concurrency,
+        tasks: TaskTracker::new(),
+    }
+}

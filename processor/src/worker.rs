@@ -1,0 +1,123 @@
+//! The life of one delivery: triage, attempt, settlement, and the actions that follow from it.
+
+use crate::{
+    Handler, Work,
+    attempt::attempt,
+    decision::{Action, End, Received, Rules, Settlement, Triage, settle, triage},
+    lease::Lease,
+    publishing::{Publishing, Worth},
+    tally::Tally,
+};
+use jiff::Timestamp;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+use warren_messaging::{
+    duration,
+    message::{Event, Progress, Request, TRACEPARENT},
+    request_id::RequestId,
+};
+
+/// Everything that outlives a connection.
+pub(crate) struct Worker<H> {
+    pub(crate) handler: H,
+    pub(crate) rules: Rules,
+    /// Per attempt.
+    pub(crate) timeout: Duration,
+    pub(crate) publishing: Publishing,
+    pub(crate) tally: Arc<Tally>,
+    /// One permit per request in work. They bound the whole process: work whose delivery was lost goes on, and
+    /// keeps its permit.
+    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) capacity: u16,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl<H: Handler> Worker<H> {
+    /// Works on a delivery in a task of its own, which keeps `slot` until the delivery is settled.
+    pub(crate) fn begin(self: &Arc<Self>, lease: Lease, slot: OwnedSemaphorePermit) {
+        let worker = Arc::clone(self);
+        self.tasks.spawn(async move {
+            worker.work_off(lease).await;
+            drop(slot);
+        });
+    }
+
+    async fn work_off(&self, lease: Lease) {
+        let _in_work = self.tally.in_work();
+        let received = lease.received();
+        let (id, settlement) = match triage(received, &self.rules, Timestamp::now()) {
+            Triage::Settle { id, settlement } => (id, settlement),
+            Triage::Run(request) => {
+                let settlement = self.run(&request, &lease, received).await;
+                (Some(request.request_id), settlement)
+            }
+        };
+        log(id.as_ref(), &lease, &settlement);
+        if self.perform(&settlement, &lease).await {
+            self.tally.settled(settlement.end);
+        } else {
+            self.tally.delivery_lost();
+        }
+    }
+
+    async fn run(&self, request: &Request<'_>, lease: &Lease, received: Received<'_>) -> Settlement {
+        let incoming = lease.incoming();
+        let work = Work {
+            request_id: &request.request_id,
+            attempt: incoming.attempt(),
+            data: request.request_data,
+            traceparent: incoming.text(TRACEPARENT),
+            deadline: incoming.deadline(),
+        };
+        let started_at = Timestamp::now();
+        let in_handler = self.tally.in_handler();
+        let outcome = attempt(&self.handler, work, self.timeout, || self.announce(work, started_at)).await;
+        drop(in_handler);
+        settle(&request.request_id, received, outcome, &self.rules, Timestamp::now())
+    }
+
+    /// Tells that an attempt runs, beside it: a broker that is slow to confirm must not hold up the work.
+    fn announce(&self, work: Work<'_>, started_at: Timestamp) {
+        let progress = Progress::Started { started_at };
+        let event = Event { request_id: work.request_id.clone(), attempt: work.attempt, progress };
+        let publisher = self.publishing.publisher.clone();
+        self.tasks.spawn(async move { publisher.publish(&event.to_message()).await });
+    }
+
+    /// Whether everything was done, the ack included.
+    async fn perform(&self, settlement: &Settlement, lease: &Lease) -> bool {
+        let worth = if settlement.end == End::Done { Worth::Always } else { Worth::WhileLeased };
+        for action in &settlement.actions {
+            let done = match action {
+                Action::Publish(message) => self.publishing.confirmed(message, worth, lease, &self.tally).await,
+                Action::Tell(message) => {
+                    self.publishing.told(message).await;
+                    true
+                }
+                Action::Ack => lease.ack().await,
+            };
+            if !done {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// One line per failed attempt; never what the request says.
+fn log(id: Option<&RequestId>, lease: &Lease, settlement: &Settlement) {
+    let attempt = lease.incoming().attempt();
+    let request_id = id.map(RequestId::as_json).unwrap_or("unknown");
+    let error = settlement.error.as_deref().unwrap_or_default();
+    match settlement.end {
+        End::Done => tracing::debug!(request_id, attempt, "done"),
+        End::Retry(delay) => {
+            let retry_in = duration::format(delay);
+            tracing::warn!(request_id, attempt, error, retry_in, "attempt failed, trying again");
+        }
+        End::Dead(reason) => {
+            tracing::warn!(request_id, attempt, error, %reason, "request given up, to the dead letters");
+        }
+    }
+}

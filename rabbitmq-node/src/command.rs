@@ -1,0 +1,87 @@
+//! The command lines of the node's two programs.
+
+use crate::{NodeError, Ports, directory::Directory, install::Install};
+use std::{env, ffi::OsString, process::Command};
+
+/// The same at every start, since RabbitMQ files its data under it; the ports may change.
+const NODE_NAME: &str = "warren@localhost";
+
+/// Two schedulers and four threads for files, which spin for a moment before they sleep: reading a module hands it
+/// to such a thread and back, and waking both each time made a boot half as long again.
+const FOOTPRINT: &str = "+S 2:2 +SDio 4 +sbwt very_short +sbwtdcpu none +sbwtdio very_short";
+
+/// Erlang's port mapper, in the foreground, on a port of its own: it ends with the node, and the system's is left
+/// alone.
+pub(crate) fn epmd(install: &Install, ports: &Ports) -> Command {
+    let mut command = Command::new(&install.epmd);
+    command.env_clear().env("ERL_EPMD_PORT", ports.epmd.to_string()).env("ERL_EPMD_ADDRESS", "127.0.0.1");
+    command.current_dir("/");
+    command
+}
+
+/// The server. It inherits nothing but `PATH`, so that no `RABBITMQ_…` or `ERL_…` of the user, and no file in
+/// `/etc/rabbitmq`, changes it.
+pub(crate) fn server(install: &Install, directory: &Directory, ports: &Ports) -> Result<Command, NodeError> {
+    let mut command = Command::new(&install.server);
+    command.env_clear().envs(places(directory)).envs(addresses(ports));
+    command.env("PATH", search_path()).env("LANG", "C.UTF-8");
+    command.env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", arguments(install, ports));
+    // Makes the script become the Erlang VM instead of waiting for it: the child's pid is the node's.
+    command.env("RUNNING_UNDER_SYSTEMD", "true");
+    // To standard output, which is the log.
+    command.env("RABBITMQ_LOGS", "-").env("RABBITMQ_UPGRADE_LOG", "-");
+    command.current_dir(directory.path()).stdin(directory.lock_for_child()?);
+    Ok(command)
+}
+
+/// Everything the node reads or writes, inside its directory; some of these files never exist.
+fn places(directory: &Directory) -> Vec<(&'static str, OsString)> {
+    let place = |variable, name| (variable, directory.file(name).into_os_string());
+    vec![
+        place("HOME", "home"),
+        place("RABBITMQ_MNESIA_BASE", "data"),
+        place("RABBITMQ_LOG_BASE", "log"),
+        place("RABBITMQ_PID_FILE", "pid"),
+        place("RABBITMQ_ENABLED_PLUGINS_FILE", "enabled_plugins"),
+        place("RABBITMQ_GENERATED_CONFIG_DIR", "generated"),
+        place("RABBITMQ_CONFIG_FILE", "node.config"),
+        place("RABBITMQ_CONFIG_FILES", "none.d/*.conf"),
+        place("RABBITMQ_ADVANCED_CONFIG_FILE", "none.config"),
+        place("RABBITMQ_CONF_ENV_FILE", "none.conf"),
+        place("ERL_CRASH_DUMP", "erl_crash.dump"),
+    ]
+}
+
+fn addresses(ports: &Ports) -> Vec<(&'static str, String)> {
+    vec![
+        ("RABBITMQ_NODENAME", NODE_NAME.to_owned()),
+        ("RABBITMQ_NODE_PORT", ports.amqp.to_string()),
+        ("RABBITMQ_DIST_PORT", ports.distribution.to_string()),
+        ("ERL_EPMD_PORT", ports.epmd.to_string()),
+        ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
+    ]
+}
+
+/// Erlang's distribution starts with the VM (`-sname`): left to RabbitMQ, it first starts a second VM, only to see
+/// that the port mapper runs. The script splits this text at spaces, so a directory with a space is left out.
+fn arguments(install: &Install, ports: &Ports) -> String {
+    let port = ports.distribution;
+    let mut text = format!(
+        "{FOOTPRINT} -start_epmd false -sname {NODE_NAME} -kernel inet_dist_use_interface {{127,0,0,1}} \
+         -kernel inet_dist_listen_min {port} -kernel inet_dist_listen_max {port}"
+    );
+    for path in install.busy_code() {
+        let path = path.to_string_lossy();
+        if !path.contains(char::is_whitespace) {
+            text.push_str(&format!(" -pa {path}"));
+        }
+    }
+    text
+}
+
+/// Where the script looks for `erl` and the tools it calls.
+fn search_path() -> OsString {
+    let mut path = env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin");
+    path
+}
