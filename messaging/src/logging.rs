@@ -47,24 +47,33 @@ impl LogSettings {
     /// # Errors
     /// The filter cannot be read.
     pub fn start(&self) -> Result<(), BadFilter> {
-        self.start_to(std::io::stderr, std::io::stderr().is_terminal())
-    }
-
-    /// Starts logging to `writer`, which is a `terminal` or not.
-    ///
-    /// # Errors
-    /// The filter cannot be read.
-    pub fn start_to<W>(&self, writer: W, terminal: bool) -> Result<(), BadFilter>
-    where
-        W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
-    {
-        let filter = EnvFilter::try_new(&self.log).map_err(|source| BadFilter { filter: self.log.clone(), source })?;
-        let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+        let terminal = std::io::stderr().is_terminal();
+        let lines = tracing_subscriber::fmt().with_env_filter(self.filter()?).with_writer(std::io::stderr);
         match self.log_format {
             LogFormat::Json => lines.json().flatten_event(true).init(),
             LogFormat::Auto if !terminal => lines.json().flatten_event(true).init(),
             LogFormat::Auto | LogFormat::Pretty => lines.with_ansi(terminal).with_target(false).compact().init(),
         }
         Ok(())
+    }
+
+    /// Starts logging plain lines for people to `writer`, whatever the format.
+    ///
+    /// # Errors
+    /// The filter cannot be read.
+    pub fn start_plain<W>(&self, writer: W) -> Result<(), BadFilter>
+    where
+        W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    {
+        let lines = tracing_subscriber::fmt().with_env_filter(self.filter()?).with_writer(writer);
+        lines.with_ansi(false).with_target(false).compact().init();
+        Ok(())
+    }
+
+    /// lapin logs each closed channel as an error of its own, a missing queue that was asked for included. What
+    /// matters of that comes back to us as errors and is logged where it is handled. A filter can still name it.
+    fn filter(&self) -> Result<EnvFilter, BadFilter> {
+        EnvFilter::try_new(format!("lapin=off,{}", self.log))
+            .map_err(|source| BadFilter { filter: self.log.clone(), source })
     }
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 /// What a person, or the kubelet, asks of the process.
 #[derive(Clone, Debug)]
 pub struct Wishes {
-    /// Cancelled at the first SIGTERM or SIGINT: finish what runs, then end.
+    /// Cancelled at the first SIGTERM, SIGINT or SIGHUP (a closed terminal): finish what runs, then end.
     pub drain: CancellationToken,
     /// Cancelled at the second: end now. Whoever sends it has waited long enough.
     pub abort: CancellationToken,
@@ -18,14 +18,14 @@ pub struct Wishes {
 /// # Errors
 /// The process may not install signal handlers.
 pub fn wishes() -> io::Result<Wishes> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+    let mut signals = kinds.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?;
     let wishes = Wishes { drain: CancellationToken::new(), abort: CancellationToken::new() };
     let heard = wishes.clone();
     tokio::spawn(async move {
-        either(&mut terminate, &mut interrupt).await;
+        any(&mut signals).await;
         heard.drain.cancel();
-        either(&mut terminate, &mut interrupt).await;
+        any(&mut signals).await;
         heard.abort.cancel();
     });
     Ok(wishes)
@@ -49,9 +49,6 @@ pub fn on_signal() -> io::Result<CancellationToken> {
     Ok(drain)
 }
 
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+async fn any(signals: &mut [Signal]) {
+    futures::future::select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv()))).await;
 }

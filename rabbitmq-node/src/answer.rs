@@ -20,6 +20,19 @@ pub(crate) async fn speaks_amqp(port: u16) -> bool {
     matches!(timeout(PATIENCE, handshake(port)).await, Ok(Ok(true)))
 }
 
+/// Whether an Erlang port mapper answers on this port.
+pub(crate) async fn speaks_epmd(port: u16) -> bool {
+    matches!(timeout(PATIENCE, names(port)).await, Ok(Ok(())))
+}
+
+/// Asks for the names it knows (NAMES_REQ, 110) and reads the port number that its answer begins with. To connect and
+/// say nothing would leave a complaint in the log.
+async fn names(port: u16) -> io::Result<()> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    stream.write_all(&[0, 1, 110]).await?;
+    stream.read_exact(&mut [0; 4]).await.map(drop)
+}
+
 /// Sends the protocol header (AMQP 0-9-1, §4.2.2) and reads as far as the method's name.
 async fn handshake(port: u16) -> io::Result<bool> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;

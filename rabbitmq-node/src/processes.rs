@@ -38,7 +38,7 @@ impl Processes {
 /// The VM registers with it as it starts, once.
 async fn wait_for_epmd(epmd: &mut Group, directory: &Directory, ports: &Ports) -> Result<(), NodeError> {
     let deadline = Instant::now() + EPMD_DEADLINE;
-    while !answer::accepts(ports.epmd).await {
+    while !answer::speaks_epmd(ports.epmd).await {
         let (log, tail) = (directory.log(), directory.log_tail());
         if let Some(status) = epmd.exited() {
             return Err(NodeError::Exited { status, log, tail });

@@ -85,10 +85,10 @@ async fn serve(mut client: TcpStream, pipeline: String, board: Board, turn: usiz
 async fn connect(pipeline: &str, board: &Board, turn: usize) -> TcpStream {
     loop {
         let ready: Vec<SocketAddr> = board.ready(pipeline, Side::Web);
-        if let Some(address) = ready.get(turn.checked_rem(ready.len()).unwrap_or(0)) {
-            if let Ok(replica) = TcpStream::connect(address).await {
-                return replica;
-            }
+        if let Some(address) = ready.get(turn.checked_rem(ready.len()).unwrap_or(0))
+            && let Ok(replica) = TcpStream::connect(address).await
+        {
+            return replica;
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -2,7 +2,7 @@
 
 use super::board::Board;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 use warren_messaging::{
     error_chain::Chain,
     link::{LinkError, Opened, Session},
@@ -25,6 +25,8 @@ pub struct Keeper {
     pub plan: TopologyPlan,
     /// Where depths and troubles are shown.
     pub board: Board,
+    /// Told once, when it was declared for the first time.
+    pub declared: Option<oneshot::Sender<()>>,
 }
 
 impl Session for Keeper {
@@ -47,9 +49,13 @@ impl Session for Keeper {
 
 impl Keeper {
     /// A refusal that only the user can lift is shown, and tried again with the next round.
-    async fn declare(&self, opened: &Opened<'_>) -> Result<(), LinkError> {
+    async fn declare(&mut self, opened: &Opened<'_>) -> Result<(), LinkError> {
         let trouble = match declare(opened.connection, &self.plan).await {
-            Ok(()) => None,
+            Ok(()) => {
+                // Whoever waited for it may have given up.
+                let _ = self.declared.take().map(|declared| declared.send(()));
+                None
+            }
             Err(DeclareError::Link { source, .. }) => return Err(source),
             Err(refusal) => Some(Chain(&refusal).to_string()),
         };

@@ -6,7 +6,7 @@ use super::{
     broker::Broker,
     gateway::Gateway,
     keeper::Keeper,
-    pod::{PodPlan, Surroundings},
+    pod::{PodError, PodPlan, Surroundings},
     side, vitals,
     workspace::Workspace,
 };
@@ -14,12 +14,15 @@ use crate::{
     build::{self, Images},
     labels,
     manifest::Manifest,
-    validate::{Pipeline, Scaling, WebReplicas},
+    validate::{Pipeline, Scaling, Store, WebReplicas},
 };
-use std::path::Path;
-use tokio::task::JoinHandle;
+use std::{path::Path, time::Duration};
+use tokio::{sync::oneshot, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{broker_url::BrokerUrl, link::Link, topology::Topology};
+
+/// How long a starting pipeline waits for its topology.
+const TOPOLOGY: Duration = Duration::from_secs(3);
 
 /// What a pipeline comes to on this machine; two that are equal run alike.
 #[derive(Clone, PartialEq)]
@@ -52,6 +55,9 @@ impl Plan {
     /// # Errors
     /// The broker's address cannot be read, or a pod cannot run here.
     pub fn new(pipeline: &Pipeline, site: &Site<'_>) -> Result<Self, LocalError> {
+        if pipeline.web.as_ref().is_some_and(|web| matches!(web.store, Store::Postgres(_))) {
+            return Err(LocalError::Pod { pipeline: pipeline.name.clone(), source: PodError::PostgresTooEarly });
+        }
         let objects = build::objects(pipeline, &Images::default());
         let handler_url = site.handler_urls.iter().find(|(name, _)| *name == pipeline.name);
         let around = Surroundings {
@@ -168,7 +174,10 @@ impl Running {
             let (name, http, board) = (plan.name.clone(), surroundings.http.clone(), board.clone());
             Task::start(|stop| vitals::watch(name, http, board, stop))
         });
-        let keeper = keep_topology(&plan, board);
+        let (declared, topology) = oneshot::channel();
+        let keeper = keep_topology(&plan, board, Some(declared));
+        // Workers would wait for it by themselves, with a warning each. A broker that is away is not waited for.
+        let _ = tokio::time::timeout(TOPOLOGY, topology).await;
         let mut running = Self { plan, surroundings, keeper, gateway, vitals, web: None, processor: None };
         running.scale().await;
         Ok(running)
@@ -190,7 +199,7 @@ impl Running {
     pub async fn change(&mut self, plan: Plan) {
         let old = std::mem::replace(&mut self.plan, plan);
         if (&old.url, &old.topology) != (&self.plan.url, &self.plan.topology) {
-            let keeper = keep_topology(&self.plan, self.surroundings.board.clone());
+            let keeper = keep_topology(&self.plan, self.surroundings.board.clone(), None);
             std::mem::replace(&mut self.keeper, keeper).end().await;
         }
         self.scale().await;
@@ -246,8 +255,8 @@ async fn open_gateway(pipeline: &str, first_port: u16, board: Board) -> Result<(
     Ok((port, Task::start(|stop| gateway.run(pipeline, board, stop))))
 }
 
-fn keep_topology(plan: &Plan, board: Board) -> Task {
+fn keep_topology(plan: &Plan, board: Board, declared: Option<oneshot::Sender<()>>) -> Task {
     let link = Link::new(plan.url.clone(), format!("warren-operator local {}", plan.name), None);
-    let keeper = Keeper { pipeline: plan.name.clone(), plan: plan.topology.plan(), board };
+    let keeper = Keeper { pipeline: plan.name.clone(), plan: plan.topology.plan(), board, declared };
     Task::start(|stop| link.keep(keeper, stop))
 }

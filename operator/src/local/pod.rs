@@ -30,7 +30,7 @@ pub enum PodError {
         "the key `{key}` of Secret `{secret}` is not in the file: add the Secret there, or set the environment \
          variable {variable}"
     )]
-    NoSecret {
+    SecretMissing {
         /// The Secret's name.
         secret: String,
         /// The key.
@@ -40,16 +40,19 @@ pub enum PodError {
     },
     /// A variable comes from something that only a cluster has.
     #[error("the variable {variable} comes from the cluster: set it in the environment of `local` instead")]
-    NoSource {
+    SourceMissing {
         /// Which.
         variable: String,
     },
+    /// A store that only later versions have.
+    #[error("spec.web.store.postgres: this version keeps records in sqlite only; leave spec.web.store out")]
+    PostgresTooEarly,
     /// An http handler that is nothing but an image.
     #[error(
         "its http handler is the image `{image}`, and images are not run here: give \
          spec.processor.handler.http.command, or run it yourself and say --handler-url {pipeline}=http://localhost:PORT/"
     )]
-    NoCommand {
+    CommandMissing {
         /// The image.
         image: String,
         /// The pipeline's name.
@@ -153,7 +156,7 @@ fn sidecar(spec: &PodSpec, pipeline: &str, around: &Surroundings<'_>) -> Result<
     };
     if container.command.as_ref().is_none_or(Vec::is_empty) {
         let image = container.image.clone().unwrap_or_default();
-        return Err(PodError::NoCommand { image, pipeline: pipeline.to_owned() });
+        return Err(PodError::CommandMissing { image, pipeline: pipeline.to_owned() });
     }
     ProgramPlan::of(spec, container, around).map(Some)
 }
@@ -236,7 +239,7 @@ fn text(variable: &EnvVar, around: &Surroundings<'_>) -> Result<Text, PodError> 
         (None, Some(EnvVarSource { secret_key_ref: Some(reference), .. })) => {
             let wanted = SecretKeyRef { name: reference.name.clone(), key: reference.key.clone() };
             let value = around.manifest.secret_value(around.namespace, &wanted).or_else(|| fallback(name, around));
-            value.map(Text::Literal).ok_or_else(|| PodError::NoSecret {
+            value.map(Text::Literal).ok_or_else(|| PodError::SecretMissing {
                 secret: reference.name.clone(),
                 key: reference.key.clone(),
                 variable: name.clone(),
@@ -247,7 +250,7 @@ fn text(variable: &EnvVar, around: &Surroundings<'_>) -> Result<Text, PodError> 
         }
         (None, Some(_)) => {
             let value = std::env::var(name).ok();
-            value.map(Text::Literal).ok_or_else(|| PodError::NoSource { variable: name.clone() })
+            value.map(Text::Literal).ok_or_else(|| PodError::SourceMissing { variable: name.clone() })
         }
     }
 }

@@ -23,7 +23,8 @@ pub fn print(line: &str) {
         None => Some(line.to_owned()),
     };
     if let Some(line) = left {
-        eprintln!("{line}");
+        // A terminal that went away is no reason to end, as `eprintln` would by a panic.
+        let _ = writeln!(io::stderr(), "{line}");
     }
 }
 
@@ -34,18 +35,22 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Starts drawing, and logging to it.
+    /// Starts drawing, with room for so many pipelines, and logging to it.
     ///
     /// # Errors
     /// The log filter cannot be read, or the terminal cannot be drawn on.
-    pub fn start(log: &LogSettings, board: Board) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    pub fn start(
+        log: &LogSettings,
+        board: Board,
+        pipelines: usize,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let terminal = io::stderr().is_terminal() && io::stdout().is_terminal();
-        log.start_to(LineWriter::default, terminal)?;
+        log.start_plain(LineWriter::default)?;
         let (sender, lines) = mpsc::unbounded_channel();
         *LINES.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         let stop = CancellationToken::new();
         let drawing = if terminal {
-            tokio::spawn(live::draw(live::open()?, lines, board, stop.clone()))
+            tokio::spawn(live::draw(live::open(pipelines)?, lines, board, stop.clone()))
         } else {
             tokio::spawn(plain::draw(lines, board, stop.clone()))
         };

@@ -18,8 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the panel is drawn.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// Lines of the panel: its title, and five for each of up to two pipelines; more scroll out of it.
-const HEIGHT: u16 = 12;
+/// Lines of the panel: its title, and those of a pipeline without trouble. Further pipelines make it taller, up to
+/// three.
+const TITLE: u16 = 1;
+const PIPELINE: u16 = 6;
+const MAX_PIPELINES: u16 = 3;
 /// The most lines that are printed between two drawings, so that a flood does not freeze the panel.
 const FLOOD: usize = 200;
 
@@ -27,8 +30,9 @@ pub(super) type Screen = Terminal<CrosstermBackend<Stdout>>;
 
 /// # Errors
 /// The terminal does not answer.
-pub(super) fn open() -> io::Result<Screen> {
-    let options = TerminalOptions { viewport: Viewport::Inline(HEIGHT) };
+pub(super) fn open(pipelines: usize) -> io::Result<Screen> {
+    let pipelines = u16::try_from(pipelines).unwrap_or(MAX_PIPELINES).clamp(1, MAX_PIPELINES);
+    let options = TerminalOptions { viewport: Viewport::Inline(TITLE + PIPELINE * pipelines) };
     Terminal::with_options(CrosstermBackend::new(io::stdout()), options)
 }
 
@@ -79,7 +83,7 @@ fn rows(text: &str, width: usize) -> Vec<Line<'static>> {
 fn show(screen: &mut Screen, state: &State) -> io::Result<()> {
     let title = format!(" Warren · {} restarts · Ctrl-C ends ", state.restarts);
     let block = Block::new().borders(Borders::TOP).title(title).border_style(Style::new().dim());
-    let lines: Vec<Line<'_>> = state.pipelines.iter().flat_map(|(name, _)| pipeline(state, name)).collect();
+    let lines: Vec<Line<'_>> = state.pipelines.keys().flat_map(|name| pipeline(state, name)).collect();
     screen.draw(|frame| frame.render_widget(Paragraph::new(lines).block(block), frame.area()))?;
     Ok(())
 }

@@ -2,7 +2,11 @@
 
 use super::panel;
 use crate::local::board::{Board, State};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+    time::Duration,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -17,13 +21,18 @@ pub(super) async fn draw(mut lines: mpsc::UnboundedReceiver<String>, board: Boar
             // Lines first, and all of them before the end.
             biased;
             line = lines.recv() => match line {
-                Some(line) => println!("{line}"),
+                Some(line) => write(&line),
                 None => return,
             },
             () = stop.cancelled() => return,
             _ = interval.tick() => say(&board.state(), &mut said),
         }
     }
+}
+
+/// A reader that went away is no reason to end, as `println` would by a panic.
+fn write(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 fn say(state: &State, said: &mut BTreeMap<String, String>) {
@@ -33,7 +42,7 @@ fn say(state: &State, said: &mut BTreeMap<String, String>) {
             line = format!("{line} · last: {last}");
         }
         if said.get(name) != Some(&line) {
-            println!("{line}");
+            write(&line);
             said.insert(name.clone(), line);
         }
     }

@@ -1,0 +1,108 @@
+//! Requests of every kind of sender, and how they come out.
+
+use crate::{
+    handlers::{Echo, gated},
+    pipeline::Pipeline,
+    worker::{Embedded, Shipped},
+};
+use lapin::{BasicProperties, types::AMQPValue, types::FieldTable};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_request_of_the_original_demo_comes_back_as_its_processor_would_answer() {
+    let pipeline = Pipeline::declared().await;
+    let _worker = Shipped::start(&pipeline, &["--handler=demo", "--demo-delay=10ms"]);
+    pipeline.request(1, r#""my data""#).await;
+    let result = pipeline.result().await;
+    assert_eq!(result.body, br#"{"requestId":1,"processingResults":"my data-processed"}"#);
+    assert_eq!(result.properties.content_type().as_ref().map(|kind| kind.as_str()), Some("application/json"));
+    assert_eq!(*result.properties.delivery_mode(), Some(2));
+}
+
+#[tokio::test]
+async fn what_is_no_request_goes_to_the_dead_letters_with_the_reason_and_the_worker_lives_on() {
+    let pipeline = Pipeline::declared().await;
+    let worker = Embedded::start(&pipeline, Echo, &[]);
+    pipeline.send(b"<order/>", BasicProperties::default()).await;
+    let dead = pipeline.dead().await;
+    assert_eq!(dead.body, b"<order/>");
+    assert_eq!(dead.header("x-reason").as_deref(), Some("undecodable"));
+    pipeline.request(2, "true").await;
+    assert_eq!(pipeline.result().await.json(), json!({"requestId": 2, "processingResults": true}));
+    worker.stop().await;
+    assert_eq!(pipeline.depth(&pipeline.topology.requests()).await, 0);
+}
+
+#[tokio::test]
+async fn a_request_whose_deadline_passed_is_not_run() {
+    let pipeline = Pipeline::declared().await;
+    let (handler, mut gate) = gated();
+    let worker = Embedded::start(&pipeline, handler, &[]);
+    let mut headers = FieldTable::default();
+    headers.insert("x-deadline".into(), AMQPValue::LongString("2001-01-01T00:00:00Z".into()));
+    let properties = BasicProperties::default().with_headers(headers);
+    pipeline.send(br#"{"requestId":"late","requestData":1}"#, properties).await;
+    assert_eq!(pipeline.dead().await.header("x-reason").as_deref(), Some("expired"));
+    assert!(gate.nothing_begun());
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn work_that_takes_longer_than_a_second_is_announced_and_short_work_is_not() {
+    let pipeline = Pipeline::declared().await;
+    let (handler, mut gate) = gated();
+    let worker = Embedded::start(&pipeline, handler, &[]);
+    pipeline.request(3, "0").await;
+    gate.begins().await;
+    let started = pipeline.next(&pipeline.topology.results(), "started").await.json();
+    assert_eq!((&started["event"], &started["requestId"]), (&json!("started"), &json!(3)));
+    gate.open();
+    assert_eq!(pipeline.result().await.json()["requestId"], 3);
+    pipeline.request(4, "0").await;
+    let next = loop {
+        if let Some(taken) = pipeline.take(&pipeline.topology.results()).await {
+            break taken;
+        }
+    };
+    assert_eq!(next.json(), json!({"requestId": 4, "processingResults": "run 1"}));
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn as_many_requests_are_in_work_at_once_as_were_asked_for_and_no_more() {
+    let pipeline = Pipeline::declared().await;
+    let (handler, mut gate) = gated();
+    let worker = Embedded::start(&pipeline, handler, &["--concurrency=3"]);
+    for id in 0..5 {
+        pipeline.request(id, "0").await;
+    }
+    for _ in 0..3 {
+        gate.begins().await;
+    }
+    pipeline.settles_at(&pipeline.topology.requests(), 2).await;
+    assert!(gate.nothing_begun());
+    gate.open();
+    for _ in 0..5 {
+        pipeline.result().await;
+    }
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_suspect_runs_alone() {
+    let pipeline = Pipeline::declared().await;
+    let (handler, mut gate) = gated();
+    pipeline.suspect(1, 2).await;
+    let worker = Embedded::start(&pipeline, handler, &["--concurrency=3"]);
+    assert_eq!(gate.begins().await, "1");
+    pipeline.request(2, "0").await;
+    pipeline.request(3, "0").await;
+    // Not even prefetched: a crash of the suspect's would cost them a delivery.
+    pipeline.settles_at(&pipeline.topology.requests(), 2).await;
+    assert!(gate.nothing_begun());
+    gate.open();
+    for _ in 0..3 {
+        pipeline.result().await;
+    }
+    worker.stop().await;
+}
