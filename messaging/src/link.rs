@@ -38,6 +38,7 @@ const GOOD_SESSION: Duration = Duration::from_secs(10);
 /// What is done with a connection while it lives.
 pub trait Session: Send {
     /// Works on the connection until `opened.stop` is cancelled (then `Ok`) or the connection is of no more use.
+    /// Calls [`Opened::ready`] once its own preparations are made.
     fn serve(&mut self, opened: Opened<'_>) -> impl Future<Output = Result<(), LinkError>> + Send;
 }
 
@@ -45,10 +46,17 @@ pub trait Session: Send {
 pub struct Opened<'a> {
     /// The connection.
     pub connection: &'a Connection,
-    /// What [`LinkState`] readers see; `Ready` when the session begins.
+    /// What [`LinkState`] readers see.
     pub state: &'a watch::Sender<LinkState>,
     /// Cancelled when the process wants to stop.
     pub stop: &'a CancellationToken,
+}
+
+impl Opened<'_> {
+    /// Tells that the session does its job from now on. Not earlier: who sees `Ready` relies on it.
+    pub fn ready(&self) {
+        self.state.send_replace(LinkState::Ready);
+    }
 }
 
 /// A connection to keep.
@@ -109,7 +117,6 @@ impl Link {
         let Some(found) = stop.run_until_cancelled(self.await_topology(connection)).await else { return Ok(()) };
         found?;
         tracing::info!(link = self.name, broker = %self.url, "connected");
-        self.state.send_replace(LinkState::Ready);
         session.serve(Opened { connection, state: &self.state, stop }).await
     }
 

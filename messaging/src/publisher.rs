@@ -142,7 +142,7 @@ impl Publisher {
         let lane = self.lane.borrow().clone();
         match (state, lane) {
             (LinkState::Ready, Some(lane)) => Ok(lane),
-            // Ready, but the channel opens only now.
+            // The channel has just gone, and the state follows.
             (LinkState::Ready, None) => Err(PublishError::Unavailable(LinkState::Connecting { last_error: None })),
             (state, _) => Err(PublishError::Unavailable(state)),
         }
@@ -177,6 +177,7 @@ impl<R: Fn() -> Report + Send + Sync> Session for PublishSession<R> {
     async fn serve(&mut self, opened: Opened<'_>) -> Result<(), LinkError> {
         let lane = open_lane(opened.connection).await?;
         self.lane.send_replace(Some(lane));
+        opened.ready();
         let result = self.watch(&opened).await;
         self.lane.send_replace(None);
         result

@@ -7,8 +7,8 @@ use crate::{
     retry::RetryPolicy,
     topology::{QueueType, Topology},
 };
-use clap::Args;
-use std::time::Duration;
+use clap::{Arg, Args, Command, builder::TypedValueParser, error::ErrorKind};
+use std::{ffi::OsStr, time::Duration};
 
 /// Environment variable of the broker's address.
 pub const AMQP_URL: &str = "AMQP_URL";
@@ -34,11 +34,11 @@ pub const WORKER_NAME: &str = "WARREN_WORKER_NAME";
 #[command(next_help_heading = "Broker")]
 pub struct BrokerSettings {
     /// RabbitMQ's address: amqp://user:password@host:5672/vhost, or amqps:// for TLS
-    #[arg(long, env = AMQP_URL, hide_env_values = true, value_name = "URL", required_unless_present = "cloudamqp_url")]
+    #[arg(long, env = AMQP_URL, hide_env_values = true, value_name = "URL", value_parser = SecretUrl, required_unless_present = "cloudamqp_url")]
     amqp_url: Option<BrokerUrl>,
 
     /// The same under the name that the original demo used; --amqp-url wins
-    #[arg(long, env = CLOUDAMQP_URL, hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = CLOUDAMQP_URL, hide_env_values = true, value_name = "URL", value_parser = SecretUrl)]
     cloudamqp_url: Option<BrokerUrl>,
 
     /// The pipeline's exchange; its queues are named <exchange>.requests, .results, .dead and .retry.<delay>
@@ -76,6 +76,23 @@ struct RetrySettings {
     /// The longest pause
     #[arg(long, env = MAX_DELAY, default_value = "5m", value_name = "DURATION", value_parser = duration::parse)]
     retry_max_delay: Duration,
+}
+
+/// Reads a broker address. clap's own readers repeat a wrong value in their message, and this one may have a
+/// password in it.
+#[derive(Clone)]
+struct SecretUrl;
+
+impl TypedValueParser for SecretUrl {
+    type Value = BrokerUrl;
+
+    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<BrokerUrl, clap::Error> {
+        value.to_string_lossy().parse().map_err(|error| {
+            let argument = argument.map(ToString::to_string).unwrap_or_default();
+            let message = format!("invalid value for `{argument}`: {error}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })
+    }
 }
 
 impl BrokerSettings {

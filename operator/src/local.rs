@@ -118,8 +118,7 @@ pub async fn run(settings: LocalSettings, log: &LogSettings) -> Result<(), Local
     let mut source = Source::new(settings.file.clone());
     let manifest = source.read()?;
     let board = Board::default();
-    let screen =
-        Screen::start(log, board.clone(), manifest.pipelines.len()).map_err(|error| LocalError::Start(error))?;
+    let screen = Screen::start(log, board.clone(), manifest.pipelines.len()).map_err(LocalError::Start)?;
     let wishes = shutdown::wishes().map_err(|error| LocalError::Start(error.into()))?;
     let ended = serve(settings, source, manifest, board, wishes).await;
     screen.end().await;

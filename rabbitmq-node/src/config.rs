@@ -2,8 +2,8 @@
 
 use crate::{Ports, Settings};
 
-/// The node's configuration, as Erlang terms: RabbitMQ's newer `key = value` form costs a boot another second, spent
-/// on compiling its schema.
+/// The node's configuration, as Erlang terms: RabbitMQ's newer `key = value` form has no key for
+/// `quorum_tick_interval`.
 ///
 /// - Listeners only on loopback.
 /// - Memory: publishers are blocked from 1 GiB on, instead of 40 % of the machine; a quorum queue's log is written out
@@ -12,6 +12,8 @@ use crate::{Ports, Settings};
 pub(crate) fn erlang_terms(settings: &Settings, ports: &Ports) -> String {
     let Ports { amqp, management, .. } = ports;
     let statistics = settings.statistics_every.as_millis().max(1);
+    // RabbitMQ counts these in whole seconds; 5 is its default.
+    let sample = settings.statistics_every.as_secs().clamp(1, 5);
     format!(
         r#"[
  {{rabbit, [
@@ -23,7 +25,14 @@ pub(crate) fn erlang_terms(settings: &Settings, ports: &Ports) -> String {
    {{quorum_tick_interval, {statistics}}}
  ]}},
  {{ra, [{{wal_max_size_bytes, 67108864}}]}},
- {{rabbitmq_management, [{{tcp_config, [{{ip, "127.0.0.1"}}, {{port, {management}}}]}}]}}
+ {{rabbitmq_management, [{{tcp_config, [{{ip, "127.0.0.1"}}, {{port, {management}}}]}}]}},
+ {{rabbitmq_management_agent, [
+   {{sample_retention_policies, [
+     {{global, [{{605, {sample}}}, {{3660, 60}}]}},
+     {{basic, [{{605, {sample}}}, {{3660, 60}}]}},
+     {{detailed, [{{605, {sample}}}]}}
+   ]}}
+ ]}}
 ].
 "#
     )

@@ -34,7 +34,8 @@ pub enum NodeError {
     },
     /// Something listens on a port that was asked for.
     #[error(
-        "port {port} of 127.0.0.1, meant for {purpose}, is taken (`ss -ltnp 'sport = :{port}'` shows by whom). Stop that program, or choose another port"
+        "port {port} of 127.0.0.1, meant for {purpose}, is taken (`ss -ltnp 'sport = :{port}'` shows by whom). Stop \
+         that program, or choose another port"
     )]
     PortTaken {
         /// What the port is for.
@@ -62,7 +63,8 @@ pub enum NodeError {
     },
     /// The node did not answer in time. It was killed.
     #[error(
-        "RabbitMQ did not answer on port {port} within {after:?} and was killed. Is the machine overloaded? Its log is {log:?} and ends with:\n{tail}"
+        "RabbitMQ did not answer on port {port} within {after:?} and was killed. Is the machine overloaded? Its log is \
+         {log:?} and ends with:\n{tail}"
     )]
     TimedOut {
         /// The AMQP port.
@@ -76,7 +78,8 @@ pub enum NodeError {
     },
     /// The node did not stop in time. It was killed; it recovers at its next start.
     #[error(
-        "RabbitMQ did not stop within {after:?} and was killed; nothing confirmed is lost. Its log is {log:?} and ends with:\n{tail}"
+        "RabbitMQ did not stop within {after:?} and was killed; nothing confirmed is lost. Its log is {log:?} and ends \
+         with:\n{tail}"
     )]
     StopTimedOut {
         /// How long was waited.

@@ -45,6 +45,7 @@ impl Session for Results {
         let channel = opened.connection.create_channel().await?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
         let mut consumer = self.consume(&channel).await?;
+        opened.ready();
         loop {
             let first = tokio::select! {
                 () = opened.stop.cancelled() => break,

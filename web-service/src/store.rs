@@ -20,6 +20,7 @@ use tokio::{
     task::JoinHandle,
 };
 use warren_messaging::request_id::RequestId;
+use write::Writer;
 
 /// How many callers may wait for the writer; beyond that they wait for a place here.
 const WRITE_QUEUE: usize = 1024;
@@ -97,10 +98,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Open`] or [`StoreError::Migrate`].
     pub async fn open(path: PathBuf) -> Result<(Self, JoinHandle<()>), StoreError> {
-        let (connection, reader) = sqlite::open(path).await?;
+        let (options, reader) = sqlite::open(path).await?;
         let (writer, jobs) = mpsc::channel(WRITE_QUEUE);
         let health = StoreHealth::default();
-        let writing = tokio::spawn(write::work(connection, jobs, health.clone()));
+        let writing = tokio::spawn(Writer::new(options, health.clone()).work(jobs));
         tokio::spawn(health::probe_while_unhealthy(health.clone(), writer.downgrade()));
         Ok((Self { writer, reader, health }, writing))
     }

@@ -36,6 +36,7 @@ impl Session for Keeper {
             if declared.is_none_or(|at: Instant| at.elapsed() > DECLARE) {
                 self.declare(&opened).await?;
                 declared = Some(Instant::now());
+                opened.ready();
             }
             if !self.look(&opened).await? {
                 declared = None;

@@ -10,8 +10,9 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use warren_messaging::{message::Request, request_id::RequestId};
 
 /// What a client sends.
@@ -89,7 +90,12 @@ fn is_json(value: &HeaderValue) -> bool {
 }
 
 fn parse(body: &[u8]) -> Result<Submit<'_>, Problem> {
-    serde_json::from_slice(body).map_err(|error| match error.classify() {
+    // serde would also read `[1]` as a struct with one member.
+    let object = match body.trim_ascii_start().first() {
+        Some(b'{') => Ok(()),
+        _ => serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(body).map(|_| ()),
+    };
+    object.and_then(|()| serde_json::from_slice(body)).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Problem::InvalidBody(error),
         _ => Problem::InvalidJson(error),
     })

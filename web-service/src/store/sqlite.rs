@@ -2,7 +2,7 @@
 
 use super::{Cause, StoreError};
 use sqlx::{
-    ConnectOptions as _, SqliteConnection, SqlitePool,
+    ConnectOptions as _, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{
@@ -15,18 +15,20 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite")
 /// Connections for reading. Each has a thread and a page cache of its own; reads are short.
 const READERS: u32 = 2;
 
-/// The writing connection and the reading ones.
-pub(super) async fn open(path: PathBuf) -> Result<(SqliteConnection, SqlitePool), StoreError> {
+/// What opens the writing connection, and the reading ones.
+pub(super) async fn open(path: PathBuf) -> Result<(SqliteConnectOptions, SqlitePool), StoreError> {
     make_folder(&path)?;
     let refuse = |source: sqlx::Error| StoreError::Open { path: path.clone(), source: Cause::new(source) };
     let options = options(&path);
-    let mut writer = options.connect().await.map_err(refuse)?;
+    // A pool of one, since migrations on a bare connection make no future that can be spawned.
+    let writers = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(refuse)?;
     MIGRATIONS
-        .run(&mut writer)
+        .run(&writers)
         .await
         .map_err(|source| StoreError::Migrate { path: path.clone(), source: Cause::new(source) })?;
-    let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true));
-    Ok((writer, readers.await.map_err(refuse)?))
+    writers.close().await;
+    let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.clone().read_only(true));
+    Ok((options, readers.await.map_err(refuse)?))
 }
 
 fn make_folder(path: &Path) -> Result<(), StoreError> {

@@ -2,66 +2,95 @@
 
 use super::{Job, StoreError, StoreHealth};
 use crate::record::{Change, Status, What};
-use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
-use tokio::sync::{mpsc, oneshot};
+use sqlx::{
+    ConnectOptions as _, Connection as _, QueryBuilder, Sqlite, SqliteConnection, sqlite::SqliteConnectOptions,
+};
+use tokio::sync::mpsc;
 
 /// The most changes in one statement: each has up to 8 of SQLite's 32,766 variables.
 const MAX_ROWS: usize = 2048;
 /// The most jobs in one transaction, so that nobody waits for an endless one.
 const MAX_JOBS: usize = 1024;
 
-/// Works until every [`super::Store`] is gone.
-pub(super) async fn work(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>, health: StoreHealth) {
-    let mut gathered = Vec::with_capacity(MAX_JOBS);
-    while jobs.recv_many(&mut gathered, MAX_JOBS).await > 0 {
-        let (changes, answers) = split(&mut connection, &health, gathered.drain(..)).await;
-        let outcome = record(&mut connection, &changes).await;
-        health.note(outcome.as_ref().err());
-        for answer in answers {
-            // Who no longer waits for the answer does not need it.
-            let _ = answer.send(outcome.clone());
+/// The writing connection. After an error it is opened anew: a failed write can leave a connection with a
+/// transaction that neither it nor SQLite knows how to end.
+pub(super) struct Writer {
+    options: SqliteConnectOptions,
+    connection: Option<SqliteConnection>,
+    health: StoreHealth,
+}
+
+impl Writer {
+    pub(super) fn new(options: SqliteConnectOptions, health: StoreHealth) -> Self {
+        Self { options, connection: None, health }
+    }
+
+    /// Works until every [`super::Store`] is gone.
+    pub(super) async fn work(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut gathered = Vec::with_capacity(MAX_JOBS);
+        while jobs.recv_many(&mut gathered, MAX_JOBS).await > 0 {
+            let (mut changes, mut answers) = (Vec::new(), Vec::new());
+            for job in gathered.drain(..) {
+                match job {
+                    Job::Record(more, answer) => {
+                        changes.extend(more);
+                        answers.push(answer);
+                    }
+                    Job::Forget { before, limit, answer } => {
+                        // Who no longer waits for an answer does not need it, here and below.
+                        let _ = answer.send(self.write(Write::Forget(before.as_microsecond(), limit)).await);
+                    }
+                    Job::Probe => drop(self.write(Write::Probe).await),
+                }
+            }
+            if !answers.is_empty() {
+                let outcome = self.write(Write::Changes(&changes)).await.map(|_| ());
+                for answer in answers {
+                    let _ = answer.send(outcome.clone());
+                }
+            }
+        }
+        self.close().await;
+    }
+
+    /// Does it, and notes how that went. Returns the number of rows where that is of interest.
+    async fn write(&mut self, what: Write<'_>) -> Result<u64, StoreError> {
+        let outcome = self.attempt(what).await.map_err(StoreError::write);
+        self.health.note(outcome.as_ref().err());
+        if outcome.is_err() {
+            self.connection = None;
+        }
+        outcome
+    }
+
+    async fn attempt(&mut self, what: Write<'_>) -> sqlx::Result<u64> {
+        if self.connection.is_none() {
+            self.connection = Some(self.options.connect().await?);
+        }
+        let connection = self.connection.as_mut().expect("was opened just now");
+        match what {
+            Write::Changes(changes) => apply(connection, changes).await.map(|()| 0),
+            Write::Forget(before, limit) => forget(connection, before, limit).await,
+            Write::Probe => probe(connection).await.map(|()| 0),
         }
     }
-    // Folds the write-ahead log back into the database file.
-    if let Err(error) = connection.close().await {
-        tracing::warn!(%error, "the store did not close cleanly; it recovers when it is opened again");
+
+    /// Folds the write-ahead log back into the database file.
+    async fn close(self) {
+        if let Some(connection) = self.connection
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the store did not close cleanly; it recovers when it is opened again");
+        }
     }
 }
 
-type Answer = oneshot::Sender<Result<(), StoreError>>;
-
-/// Changes go into one transaction; what else was asked for is done at once.
-async fn split(
-    connection: &mut SqliteConnection,
-    health: &StoreHealth,
-    jobs: impl Iterator<Item = Job>,
-) -> (Vec<Change>, Vec<Answer>) {
-    let (mut changes, mut answers) = (Vec::new(), Vec::new());
-    for job in jobs {
-        match job {
-            Job::Record(more, answer) => {
-                changes.extend(more);
-                answers.push(answer);
-            }
-            Job::Forget { before, limit, answer } => {
-                let outcome = forget(connection, before.as_microsecond(), limit).await.map_err(StoreError::write);
-                health.note(outcome.as_ref().err());
-                let _ = answer.send(outcome);
-            }
-            Job::Probe => {
-                let outcome = probe(connection).await.map_err(StoreError::write);
-                health.note(outcome.as_ref().err());
-            }
-        }
-    }
-    (changes, answers)
-}
-
-async fn record(connection: &mut SqliteConnection, changes: &[Change]) -> Result<(), StoreError> {
-    if changes.is_empty() {
-        return Ok(());
-    }
-    apply(connection, changes).await.map_err(StoreError::write)
+/// One transaction.
+enum Write<'a> {
+    Changes(&'a [Change]),
+    /// Before a time in microseconds, at most so many.
+    Forget(i64, u32),
+    Probe,
 }
 
 /// Kinds may be applied apart from each other, since changes commute.

@@ -1,0 +1,105 @@
+//! Publishing with confirms.
+
+use crate::address;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use warren_messaging::{
+    broker_url::BrokerUrl,
+    link::{LinkState, connect},
+    message::{Outgoing, Report, Request, Role},
+    publisher::{PublishError, Publisher, PublisherSettings},
+    request_id::RequestId,
+    topology::{Topology, declare::declare},
+};
+use warren_testkit::{broker, eventually};
+
+pub fn start(url: BrokerUrl, topology: &Topology) -> (Publisher, CancellationToken) {
+    let stop = CancellationToken::new();
+    let settings = PublisherSettings {
+        url,
+        name: "test publisher".into(),
+        needs: topology.plan(),
+        confirm_timeout: Duration::from_secs(5),
+    };
+    let report = || Report {
+        worker: "test".into(),
+        role: Role::Web,
+        in_flight: 0,
+        capacity: 0,
+        processed_total: 0,
+        busy_seconds_total: 0.0,
+    };
+    (Publisher::start(settings, report, stop.clone()).0, stop)
+}
+
+pub fn request(id: &str) -> Outgoing {
+    let data = serde_json::value::RawValue::from_string("1".into()).expect("is JSON");
+    Request { request_id: RequestId::from_text(id).expect("is an id"), request_data: &data }.to_message()
+}
+
+async fn declared(topology: &Topology) -> (warren_testkit::broker::Vhost, lapin::Connection) {
+    let vhost = broker::vhost("messaging").await;
+    let connection = connect(&address(&vhost), "test").await.expect("connects");
+    declare(&connection, &topology.plan()).await.expect("is declared");
+    (vhost, connection)
+}
+
+#[tokio::test]
+async fn a_confirmed_message_is_on_the_queue_persistent_and_with_its_id() {
+    let topology = Topology::named("p");
+    let (vhost, connection) = declared(&topology).await;
+    let (publisher, _stop) = start(address(&vhost), &topology);
+    publisher.ready().await;
+    publisher.publish(&request("a")).await.expect("is confirmed");
+    let channel = connection.create_channel().await.expect("opens");
+    let got = channel.basic_get("p.requests".into(), lapin::options::BasicGetOptions::default()).await;
+    let message = got.expect("answers").expect("is there").delivery;
+    assert_eq!(message.data, br#"{"requestId":"a","requestData":1}"#);
+    assert_eq!(message.properties.delivery_mode(), &Some(2));
+    assert_eq!(message.properties.message_id().as_ref().map(|id| id.as_str()), Some("a"));
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_says_so() {
+    let topology = Topology { max_length: Some(3), ..Topology::named("p") };
+    let (vhost, _connection) = declared(&topology).await;
+    let (publisher, _stop) = start(address(&vhost), &topology);
+    publisher.ready().await;
+    let refused =
+        eventually("a refusal", Duration::from_secs(10), async || match publisher.publish(&request("a")).await {
+            Err(refusal @ PublishError::Full { .. }) => Ok(refusal),
+            other => Err(format!("{other:?}")),
+        });
+    assert!(refused.await.to_string().contains("full"));
+}
+
+#[tokio::test]
+async fn a_key_without_a_queue_is_not_confirmed() {
+    let topology = Topology::named("p");
+    let (vhost, _connection) = declared(&topology).await;
+    let (publisher, _stop) = start(address(&vhost), &topology);
+    publisher.ready().await;
+    let message = Outgoing { routing_key: "nowhere".into(), ..request("a") };
+    let refusal = eventually("a refusal", Duration::from_secs(5), async || match publisher.publish(&message).await {
+        Err(refusal @ PublishError::Unroutable { .. }) => Ok(refusal),
+        other => Err(format!("{other:?}")),
+    });
+    assert!(refusal.await.to_string().contains("`nowhere`"));
+}
+
+#[tokio::test]
+async fn a_missing_topology_is_waited_for_and_named() {
+    let vhost = broker::vhost("messaging").await;
+    let topology = Topology::named("p");
+    let (publisher, _stop) = start(address(&vhost), &topology);
+    eventually("the state says what is missing", Duration::from_secs(5), async || match publisher.state() {
+        LinkState::TopologyMissing { missing } if missing.contains(&"queue p.requests".to_owned()) => Ok(()),
+        other => Err(other.to_string()),
+    })
+    .await;
+    let refusal = publisher.publish(&request("a")).await.expect_err("there is no queue");
+    assert!(refusal.to_string().contains("warren-operator local"), "{refusal}");
+    let connection = connect(&address(&vhost), "test").await.expect("connects");
+    declare(&connection, &topology.plan()).await.expect("is declared");
+    eventually("a publish", Duration::from_secs(5), async || publisher.publish(&request("a")).await).await;
+}

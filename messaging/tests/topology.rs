@@ -1,0 +1,97 @@
+//! Declaring a topology, and looking whether it is there.
+
+use crate::address;
+use warren_messaging::{
+    link::{LinkError, connect},
+    topology::{
+        QueueType, Topology, check,
+        declare::{DeclareError, declare},
+    },
+};
+use warren_testkit::broker;
+
+#[tokio::test]
+async fn what_is_declared_is_what_the_broker_holds_and_declaring_again_changes_nothing() {
+    let vhost = broker::vhost("messaging").await;
+    let plan = Topology { max_length: Some(1000), ..Topology::named("p") }.plan();
+    let connection = connect(&address(&vhost), "test").await.expect("connects");
+    declare(&connection, &plan).await.expect("is declared");
+    declare(&connection, &plan).await.expect("is declared again");
+
+    for queue in &plan.queues {
+        let held = vhost.queue(&queue.name).await.expect("exists");
+        for (name, value) in &queue.arguments {
+            let held = held.arguments[*name].to_string();
+            assert_eq!(held.trim_matches('"'), value.to_string(), "{} {name}", queue.name);
+        }
+        assert_eq!(held.arguments.len(), queue.arguments.len(), "{}", queue.name);
+    }
+    let bindings = vhost.bindings().await;
+    for key in ["request", "result", "dead", "event", "retry.1s"] {
+        assert!(bindings.iter().any(|binding| binding.routing_key == key), "{key} in {bindings:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_classic_topology_agrees_with_the_original_demos_plain_queues() {
+    let vhost = broker::vhost("messaging").await;
+    let connection = connect(&address(&vhost), "test").await.expect("connects");
+    let channel = connection.create_channel().await.expect("opens");
+    for queue in ["processing.requests", "processing.results"] {
+        let options = lapin::options::QueueDeclareOptions::durable();
+        channel.queue_declare(queue.into(), options, lapin::types::FieldTable::default()).await.expect("is declared");
+    }
+    let topology = Topology { queue_type: QueueType::Classic, ..Topology::named("processing") };
+    declare(&connection, &topology.plan()).await.expect("agrees");
+    assert!(vhost.queue("processing.requests").await.expect("exists").arguments.is_empty());
+}
+
+#[tokio::test]
+async fn a_queue_with_other_arguments_is_refused_with_both_values_and_the_way_out() {
+    let vhost = broker::vhost("messaging").await;
+    let connection = connect(&address(&vhost), "test").await.expect("connects");
+    declare(&connection, &Topology { max_length: Some(5), ..Topology::named("p") }.plan()).await.expect("is declared");
+    let other = Topology { max_length: Some(7), ..Topology::named("p") };
+    let refusal = declare(&connection, &other.plan()).await.expect_err("differs");
+    let text = refusal.to_string();
+    assert!(matches!(refusal, DeclareError::Inequivalent { .. }), "{refusal:?}");
+    for word in ["queue p.requests", "x-max-length", "'7'", "'5'", "delete_queue"] {
+        assert!(text.contains(word), "{word} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named() {
+    let vhost = broker::vhost("messaging").await;
+    let connection = connect(&address(&vhost), "test").await.expect("connects");
+    let plan = Topology::named("p").plan();
+    let missing = check::missing(&connection, &plan).await.expect("answers");
+    assert_eq!(missing.first().map(String::as_str), Some("exchange p"));
+    assert_eq!(missing.len(), plan.queues.len() + 1);
+    declare(&connection, &plan).await.expect("is declared");
+    assert!(check::missing(&connection, &plan).await.expect("answers").is_empty());
+    assert_eq!(check::depth(&connection, "p.requests").await.expect("answers"), Some(0));
+    assert_eq!(check::depth(&connection, "p.nothing").await.expect("answers"), None);
+}
+
+#[tokio::test]
+async fn a_refused_login_and_an_unknown_vhost_are_told_apart_without_the_password() {
+    let vhost = broker::vhost("messaging").await;
+    let address = address(&vhost).host_and_port();
+    let wrong = format!("amqp://guest:wr0ng@{address}/%2f").parse().expect("is an address");
+    let refusal = connect(&wrong, "test").await.expect_err("is refused");
+    assert!(matches!(&refusal, LinkError::LoginRefused { user, .. } if user == "guest"), "{refusal:?}");
+    assert!(!format!("{refusal} {refusal:?}").contains("wr0ng"));
+    let nowhere = format!("amqp://guest:guest@{address}/nowhere").parse().expect("is an address");
+    let refusal = connect(&nowhere, "test").await.expect_err("is refused");
+    assert!(matches!(&refusal, LinkError::VhostRefused { vhost, .. } if vhost == "nowhere"), "{refusal:?}");
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_there_is_named_with_its_port() {
+    let port = warren_testkit::free_port();
+    let url = format!("amqp://127.0.0.1:{port}").parse().expect("is an address");
+    let refusal = connect(&url, "test").await.expect_err("nobody listens");
+    assert!(matches!(refusal, LinkError::Unreachable { .. }), "{refusal:?}");
+    assert!(refusal.to_string().contains(&format!("127.0.0.1:{port}")), "{refusal}");
+}

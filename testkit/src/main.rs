@@ -1,0 +1,124 @@
+//! `warren-testkit run -- COMMAND ARGS…` starts each server once, tells the command where they are, and ends them.
+
+use std::{
+    env,
+    ffi::OsString,
+    io,
+    os::unix::process::ExitStatusExt,
+    process::{ExitCode, ExitStatus},
+};
+use tokio::{
+    process::{Child, Command},
+    signal::unix::{Signal, SignalKind, signal},
+};
+use warren_rabbitmq_node::{Node, NodeError, Settings};
+use warren_testkit::broker;
+
+const USAGE: &str = "usage: warren-testkit run -- COMMAND ARGS…\n\
+    Starts RabbitMQ once, runs the command with its address in the environment, ends it, exits as the command did.";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Some(command) = command_of(env::args_os().skip(1).collect()) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match run(&command).await {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("warren-testkit: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command_of(arguments: Vec<OsString>) -> Option<Vec<OsString>> {
+    match arguments.as_slice() {
+        [run, dashes, command @ ..] if run == "run" && dashes == "--" && !command.is_empty() => Some(command.to_vec()),
+        _ => None,
+    }
+}
+
+/// Why the command did not run.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error("{0}")]
+    Node(#[from] NodeError),
+    #[error("signals cannot be watched: {0}")]
+    Signals(io::Error),
+    #[error("{command:?} does not run: {source}. Is it in PATH?")]
+    Command { command: OsString, source: io::Error },
+}
+
+async fn run(command: &[OsString]) -> Result<u8, RunError> {
+    let mut signals = Signals::watch().map_err(RunError::Signals)?;
+    // An outer run, or the user, may have named one already.
+    let mut node = None;
+    if env::var_os(broker::AMQP_URL).is_none_or(|url| url.is_empty()) {
+        let settings = Settings { management: true, ..broker::private_settings() };
+        node = tokio::select! {
+            started = Node::start(settings) => Some(started?),
+            code = signals.first() => return Ok(code),
+        };
+    }
+    let mut child = spawn(command, node.as_ref())?;
+    let status = signals.pass_on_until_exit(&mut child).await;
+    // Not in order: it is removed with everything it holds.
+    drop(node);
+    status.map(code).map_err(|source| RunError::Command { command: command[0].clone(), source })
+}
+
+fn spawn(command: &[OsString], node: Option<&Node>) -> Result<Child, RunError> {
+    let mut child = Command::new(&command[0]);
+    child.args(&command[1..]).kill_on_drop(true);
+    if let Some(node) = node {
+        child.env(broker::AMQP_URL, node.url());
+        child.env(broker::MANAGEMENT_URL, node.management_url().unwrap_or_default());
+    }
+    child.spawn().map_err(|source| RunError::Command { command: command[0].clone(), source })
+}
+
+/// As shells report it.
+fn code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+/// The signals that would end this program before its servers.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn watch() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for one, and gives the exit code that tells of it.
+    async fn first(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 130,
+            _ = self.terminate.recv() => 143,
+        }
+    }
+
+    /// Ctrl-C reaches the command from the terminal, so here it is only kept from ending us first; SIGTERM comes to us
+    /// alone and is passed on.
+    async fn pass_on_until_exit(&mut self, child: &mut Child) -> io::Result<ExitStatus> {
+        loop {
+            tokio::select! {
+                status = child.wait() => return status,
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => terminate(child),
+            }
+        }
+    }
+}
+
+fn terminate(child: &Child) {
+    if let Some(pid) = child.id() {
+        // It can only fail because the command has just ended.
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), nix::sys::signal::SIGTERM);
+    }
+}

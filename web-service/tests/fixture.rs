@@ -1,0 +1,146 @@
+//! A web side that runs, with a topology of its own.
+
+use clap::Parser as _;
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+use std::{path::PathBuf, time::Duration};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use warren_messaging::{
+    link::connect,
+    topology::{Topology, declare::declare},
+};
+use warren_testkit::{
+    broker::{self, Vhost},
+    eventually, free_port,
+};
+use warren_web_service::{
+    service::{self, ServiceError},
+    settings::Settings,
+};
+
+/// Long enough for a loaded machine, short enough to notice a hang.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// A running web side.
+pub struct Web {
+    pub base: String,
+    pub http: Client,
+    pub directory: TempDir,
+    pub stop: CancellationToken,
+    pub running: JoinHandle<Result<(), ServiceError>>,
+}
+
+impl Web {
+    /// On the broker at `url`, whatever state that is in, with more `arguments`.
+    pub async fn start_on(url: &str, arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        Self::start_in(directory, url, arguments).await
+    }
+
+    pub async fn start_in(directory: TempDir, url: &str, arguments: &[&str]) -> Self {
+        let (port, file) = (free_port(), Self::file_in(&directory));
+        let listen = format!("127.0.0.1:{port}");
+        let own = ["web", "--listen", &listen, "--sqlite-path", file.to_str().expect("is UTF-8")];
+        let broker = ["--amqp-url", url, "--exchange", "p"];
+        let settings = Settings::parse_from(own.iter().chain(&broker).chain(arguments));
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(service::run(settings, stop.clone()));
+        let web = Self { base: format!("http://{listen}"), http: Client::new(), directory, stop, running };
+        eventually("the web side to answer", SOON, async || web.get("/healthz").await.status() == StatusCode::OK).await;
+        web
+    }
+
+    pub fn file_in(directory: &TempDir) -> PathBuf {
+        directory.path().join("records/requests.db")
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        loop {
+            // Until it listens.
+            match self.http.get(format!("{}{path}", self.base)).send().await {
+                Ok(response) => return response,
+                Err(error) if error.is_connect() => tokio::time::sleep(Duration::from_millis(10)).await,
+                Err(error) => panic!("GET {path}: {error}"),
+            }
+        }
+    }
+
+    pub async fn get_json(&self, path: &str) -> Value {
+        self.get(path).await.json().await.expect("is JSON")
+    }
+
+    pub async fn ready(&self) {
+        eventually("the web side to be ready", SOON, async || {
+            let response = self.get("/readyz").await;
+            if response.status() == StatusCode::OK { Ok(()) } else { Err(response.text().await.unwrap_or_default()) }
+        })
+        .await;
+    }
+
+    pub async fn post(&self, body: impl Into<reqwest::Body>) -> Response {
+        let request = self.http.post(format!("{}/api/v1/processData", self.base));
+        request.header("content-type", "application/json").body(body).send().await.expect("is answered")
+    }
+
+    /// Submits and returns the id.
+    pub async fn submit(&self, data: Value) -> String {
+        let response = self.post(json!({ "data": data }).to_string()).await;
+        let (status, body) = (response.status(), response.text().await.expect("has a body"));
+        assert_eq!(status, StatusCode::ACCEPTED, "{body}");
+        let accepted: Value = serde_json::from_str(&body).expect("is JSON");
+        accepted["requestId"].as_str().expect("is a string").to_owned()
+    }
+
+    pub async fn record(&self, id: &str) -> Value {
+        self.get_json(&format!("/api/v1/requests/{id}")).await
+    }
+
+    pub async fn record_when(&self, id: &str, status: &str) -> Value {
+        eventually(&format!("request {id} to be {status}"), SOON, async || {
+            let record = self.record(id).await;
+            if record["status"] == status { Ok(record) } else { Err(record.to_string()) }
+        })
+        .await
+    }
+
+    /// Ends it in order; gives its directory back.
+    pub async fn end(self) -> TempDir {
+        self.stop.cancel();
+        self.running.await.expect("does not panic").expect("ends well");
+        self.directory
+    }
+}
+
+/// Declares the topology of pipeline `p` and starts a web side on it.
+pub async fn web(label: &str) -> (Vhost, Web) {
+    web_with(label, &Topology::named("p"), &[]).await
+}
+
+pub async fn web_with(label: &str, topology: &Topology, arguments: &[&str]) -> (Vhost, Web) {
+    let vhost = broker::vhost(label).await;
+    declare_on(&vhost.url(), topology).await;
+    let web = Web::start_on(&vhost.url(), arguments).await;
+    web.ready().await;
+    (vhost, web)
+}
+
+pub async fn declare_on(url: &str, topology: &Topology) {
+    let connection = connect(&url.parse().expect("is an address"), "test").await.expect("connects");
+    declare(&connection, &topology.plan()).await.expect("is declared");
+}
+
+/// The problem in a response, after a look at its form.
+pub async fn problem(response: Response) -> Value {
+    let status = response.status().as_u16();
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let problem: Value = response.json().await.expect("is JSON");
+    assert_eq!(problem["status"], status);
+    assert!(problem["type"].as_str().is_some_and(|text| text.starts_with("https://warren.dev/problems/")), "{problem}");
+    problem
+}
+
+pub fn kind(problem: &Value) -> &str {
+    problem["type"].as_str().and_then(|text| text.rsplit('/').next()).unwrap_or_default()
+}

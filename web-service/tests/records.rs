@@ -1,0 +1,190 @@
+//! What becomes of a request, as the API tells it.
+
+use crate::fixture::{SOON, Web, web};
+use lapin::BasicProperties;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use std::time::Duration;
+use warren_messaging::{
+    message::{FailureReason, failure},
+    request_id::RequestId,
+};
+use warren_testkit::{broker::Vhost, eventually};
+
+async fn result(vhost: &Vhost, id: &Value, results: Value) {
+    let body = json!({ "requestId": id, "processingResults": results }).to_string();
+    vhost.publish("p", "result", body).await;
+}
+
+#[tokio::test]
+async fn a_request_is_accepted_queued_and_answered() {
+    let (vhost, web) = web("accepted").await;
+    let response = web.post(r#"{"data": {"n": 1.50}}"#).await;
+    assert_eq!(response.status(), StatusCode::ACCEPTED);
+    let (location, retry) = (response.headers()["location"].clone(), response.headers()["retry-after"].clone());
+    let accepted: Value = response.json().await.expect("is JSON");
+    assert_eq!(accepted["status"], "queued");
+    assert_eq!(accepted["statusUrl"], location.to_str().expect("is text"));
+    assert_eq!(retry, "1");
+
+    let id = accepted["requestId"].as_str().expect("is a string");
+    let queued = vhost.get("p.requests").await.expect("is on the queue");
+    assert_eq!(queued.data, format!(r#"{{"requestId":"{id}","requestData":{{"n": 1.50}}}}"#).into_bytes());
+
+    let record = web.record(id).await;
+    assert_eq!((&record["status"], &record["attempts"]), (&json!("queued"), &json!(0)));
+    result(&vhost, &accepted["requestId"], json!({"done": true})).await;
+    let record = web.record_when(id, "succeeded").await;
+    assert_eq!(record["result"], json!({"done": true}));
+    assert!(record["finishedAt"].as_str() >= record["submittedAt"].as_str(), "{record}");
+}
+
+#[tokio::test]
+async fn a_long_poll_ends_as_soon_as_the_result_is_there() {
+    let (vhost, web) = web("long-poll").await;
+    let id = web.submit(json!("x")).await;
+    let polling = tokio::spawn({
+        let (http, url) = (web.http.clone(), format!("{}/api/v1/requests/{id}?wait=60s", web.base));
+        async move { http.get(url).send().await.expect("is answered").json::<Value>().await.expect("is JSON") }
+    });
+    eventually("the poll to wait", SOON, async || {
+        let metrics = web.get("/metrics").await.text().await.expect("is text");
+        metrics.contains("warren_web_long_polls 1")
+    })
+    .await;
+    result(&vhost, &json!(id), json!(7)).await;
+    let record = tokio::time::timeout(SOON, polling).await.expect("ends long before 60 s").expect("does not panic");
+    assert_eq!((&record["status"], &record["result"]), (&json!("succeeded"), &json!(7)));
+}
+
+#[tokio::test]
+async fn a_long_poll_that_waits_in_vain_tells_how_far_the_request_is() {
+    let (_vhost, web) = web("vain-poll").await;
+    let id = web.submit(json!("x")).await;
+    let begun = tokio::time::Instant::now();
+    let response = web.get(&format!("/api/v1/requests/{id}?wait=300ms")).await;
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert_eq!(response.json::<Value>().await.expect("is JSON")["status"], "queued");
+}
+
+#[tokio::test]
+async fn a_result_that_overtakes_its_request_is_kept() {
+    let (vhost, web) = web("overtaking").await;
+    result(&vhost, &json!("early"), json!(1)).await;
+    assert_eq!(web.record_when("early", "succeeded").await["result"], 1);
+}
+
+#[tokio::test]
+async fn the_first_result_counts_and_later_ones_change_nothing() {
+    let (vhost, web) = web("duplicates").await;
+    let id = web.submit(json!("x")).await;
+    result(&vhost, &json!(id), json!("first")).await;
+    let first = web.record_when(&id, "succeeded").await;
+    result(&vhost, &json!(id), json!("second")).await;
+    result(&vhost, &json!("marker"), json!(0)).await;
+    web.record_when("marker", "succeeded").await;
+    assert_eq!(web.record(&id).await, first);
+}
+
+#[tokio::test]
+async fn an_integer_id_of_a_foreign_sender_is_another_than_its_digits() {
+    let (vhost, web) = web("integer").await;
+    result(&vhost, &json!(7), json!("of the integer")).await;
+    let record = web.record_when("7", "succeeded").await;
+    assert_eq!((&record["requestId"], &record["result"]), (&json!(7), &json!("of the integer")));
+    result(&vhost, &json!("7"), json!("of the string")).await;
+    eventually("the string's record", SOON, async || web.record("7").await["requestId"] == json!("7")).await;
+}
+
+#[tokio::test]
+async fn progress_and_failure_show_on_the_record() {
+    let (vhost, web) = web("failure").await;
+    let id = web.submit(json!("x")).await;
+    let event = |event: Value| {
+        let mut body = json!({"requestId": id, "attempt": 1});
+        body.as_object_mut().expect("is an object").extend(event.as_object().expect("is an object").clone());
+        body.to_string()
+    };
+    let started = event(json!({"event": "started", "startedAt": "2026-01-01T00:00:00Z"}));
+    vhost.publish("p", "event", started).await;
+    assert_eq!(web.record_when(&id, "started").await["startedAt"], "2026-01-01T00:00:00Z");
+    let next = "2999-01-01T00:00:00Z";
+    vhost.publish("p", "event", event(json!({"event": "retrying", "error": "busy", "nextAttemptAt": next}))).await;
+    let record = web.record_when(&id, "retrying").await;
+    assert_eq!((&record["nextAttemptAt"], &record["error"]["message"]), (&json!(next), &json!("busy")));
+
+    let (request_id, none) = (RequestId::from_text(&id).expect("is an id"), BasicProperties::default());
+    let body = json!({"requestId": id, "requestData": "x"}).to_string();
+    let dead = failure(Some(&request_id), body.as_bytes(), &none, 5, FailureReason::AttemptsExhausted, "no luck");
+    vhost.publish_with("p", "dead", &dead.body, dead.properties.clone()).await;
+    let record = web.record_when(&id, "failed").await;
+    assert_eq!(record["error"], json!({"reason": "attempts_exhausted", "message": "no luck"}));
+    assert_eq!((&record["attempts"], record.get("nextAttemptAt")), (&json!(5), None));
+}
+
+#[tokio::test]
+async fn what_the_broker_itself_gave_up_is_a_failure_with_the_brokers_reason() {
+    let (vhost, web) = web("expired").await;
+    let body = json!({"requestId": "late", "requestData": "x"}).to_string();
+    let expiring = BasicProperties::default().with_expiration("1".into());
+    vhost.publish_with("p", "request", body, expiring).await;
+    let record = web.record_when("late", "failed").await;
+    assert_eq!(record["error"]["reason"], "expired");
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_can_read_is_counted_and_does_not_hold_up_the_others() {
+    let (vhost, web) = web("unreadable").await;
+    for body in ["not JSON", "{}", r#"{"requestId":null,"processingResults":1}"#] {
+        vhost.publish("p", "result", body).await;
+    }
+    result(&vhost, &json!("fine"), json!(1)).await;
+    web.record_when("fine", "succeeded").await;
+    let metrics = web.get("/metrics").await.text().await.expect("is text");
+    assert!(metrics.contains("warren_web_results_undecodable_total 3"), "{metrics}");
+    vhost.queue_when("p.results", "all to be taken", SOON, |queue| queue.messages == 0).await;
+}
+
+#[tokio::test]
+async fn requests_are_listed_newest_first_page_by_page_and_by_status() {
+    let (vhost, web) = web("list").await;
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        ids.push(web.submit(json!(number)).await);
+    }
+    result(&vhost, &json!(ids[1]), json!(1)).await;
+    web.record_when(&ids[1], "succeeded").await;
+
+    let first = web.get_json("/api/v1/requests?limit=2").await;
+    let second = web.get_json(&format!("/api/v1/requests?limit=2&cursor={}", text(&first["nextCursor"]))).await;
+    let third = web.get_json(&format!("/api/v1/requests?limit=2&cursor={}", text(&second["nextCursor"]))).await;
+    let listed: Vec<_> = [&first, &second, &third].into_iter().flat_map(listed).collect();
+    ids.reverse();
+    assert_eq!(listed, ids);
+    assert_eq!(third.get("nextCursor"), None);
+
+    let succeeded = web.get_json("/api/v1/requests?status=succeeded").await;
+    assert_eq!(self::listed(&succeeded), [ids[3].clone()]);
+    assert_eq!(succeeded["requests"][0].get("result"), None, "a list is without results");
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("is a string")
+}
+
+fn listed(page: &Value) -> Vec<String> {
+    let requests = page["requests"].as_array().expect("is an array");
+    requests.iter().map(|request| text(&request["requestId"]).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn records_survive_a_restart() {
+    let (vhost, web) = web("survive").await;
+    let id = web.submit(json!("x")).await;
+    let directory = web.end().await;
+    // While nobody is there, results wait.
+    result(&vhost, &json!(id), json!("later")).await;
+    let web = Web::start_in(directory, &vhost.url(), &[]).await;
+    assert_eq!(web.record_when(&id, "succeeded").await["result"], "later");
+}
