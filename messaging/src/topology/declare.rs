@@ -94,7 +94,10 @@ async fn open(connection: &Connection, object: &str) -> Result<Channel, DeclareE
 }
 
 fn classify(object: String, error: lapin::Error) -> DeclareError {
-    let broker = error.to_string();
+    let broker = match error.kind() {
+        lapin::ErrorKind::ProtocolError(amqp) => amqp.get_message().to_string(),
+        _ => error.to_string(),
+    };
     if has_code(&error, &AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)) {
         return DeclareError::Inequivalent { object, broker };
     }

@@ -1,0 +1,8 @@
+//! `warren-operator local` as a child process, with real workers and a real RabbitMQ.
+
+mod edits;
+mod handlers;
+mod lifetime;
+mod refusals;
+mod running;
+mod thousand;
