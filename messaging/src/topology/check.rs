@@ -1,7 +1,6 @@
 //! Looks whether a topology is there, changing nothing. Workers do this at each connect.
 
 use super::TopologyPlan;
-use crate::link::LinkError;
 use lapin::{
     Connection,
     options::{ExchangeDeclareOptions, QueueDeclareOptions},
@@ -16,7 +15,7 @@ use lapin::{
 ///
 /// # Errors
 /// The connection failed, or the broker refused to answer.
-pub async fn missing(connection: &Connection, plan: &TopologyPlan) -> Result<Vec<String>, LinkError> {
+pub async fn missing(connection: &Connection, plan: &TopologyPlan) -> lapin::Result<Vec<String>> {
     let mut missing = Vec::new();
     if !exchange_exists(connection, &plan.exchange).await? {
         missing.push(format!("exchange {}", plan.exchange));
@@ -34,9 +33,9 @@ pub async fn missing(connection: &Connection, plan: &TopologyPlan) -> Result<Vec
 ///
 /// # Errors
 /// The connection failed, or the broker refused to answer.
-pub async fn depth(connection: &Connection, queue: &str) -> Result<Option<u32>, LinkError> {
+pub async fn depth(connection: &Connection, queue: &str) -> lapin::Result<Option<u32>> {
     // A channel of its own: the 404 of a missing queue closes it.
-    let channel = connection.create_channel().await.map_err(LinkError::from)?;
+    let channel = connection.create_channel().await?;
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let answer = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
     let found = found(answer.map(|queue| queue.message_count()))?;
@@ -46,8 +45,8 @@ pub async fn depth(connection: &Connection, queue: &str) -> Result<Option<u32>, 
     Ok(found)
 }
 
-async fn exchange_exists(connection: &Connection, exchange: &str) -> Result<bool, LinkError> {
-    let channel = connection.create_channel().await.map_err(LinkError::from)?;
+async fn exchange_exists(connection: &Connection, exchange: &str) -> lapin::Result<bool> {
+    let channel = connection.create_channel().await?;
     let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
     let kind = lapin::ExchangeKind::Direct;
     let answer = channel.exchange_declare(exchange.into(), kind, options, FieldTable::default()).await;
@@ -59,11 +58,11 @@ async fn exchange_exists(connection: &Connection, exchange: &str) -> Result<bool
 }
 
 /// "Not found" is an answer, everything else that went wrong is an error.
-fn found<T>(answer: lapin::Result<T>) -> Result<Option<T>, LinkError> {
+fn found<T>(answer: lapin::Result<T>) -> lapin::Result<Option<T>> {
     match answer {
         Ok(value) => Ok(Some(value)),
         Err(error) if is_not_found(&error) => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 

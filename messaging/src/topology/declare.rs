@@ -1,7 +1,6 @@
 //! Makes the broker hold a plan. Only the operator and `local` do this; workers look ([`super::check`]).
 
 use super::{QueuePlan, TopologyPlan, check::has_code};
-use crate::link::LinkError;
 use lapin::{
     Channel, Connection, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
@@ -38,7 +37,7 @@ pub enum DeclareError {
         /// `queue p.requests` or `exchange p`.
         object: String,
         /// What the connection said.
-        source: LinkError,
+        source: lapin::Error,
     },
 }
 
@@ -90,7 +89,7 @@ async fn open(connection: &Connection, object: &str) -> Result<Channel, DeclareE
     connection
         .create_channel()
         .await
-        .map_err(|error| DeclareError::Link { object: object.to_owned(), source: error.into() })
+        .map_err(|error| DeclareError::Link { object: object.to_owned(), source: error })
 }
 
 fn classify(object: String, error: lapin::Error) -> DeclareError {
@@ -104,5 +103,5 @@ fn classify(object: String, error: lapin::Error) -> DeclareError {
     if has_code(&error, &AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)) {
         return DeclareError::Forbidden { object, broker };
     }
-    DeclareError::Link { object, source: error.into() }
+    DeclareError::Link { object, source: error }
 }

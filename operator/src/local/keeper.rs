@@ -57,7 +57,7 @@ impl Keeper {
                 let _ = self.declared.take().map(|declared| declared.send(()));
                 None
             }
-            Err(DeclareError::Link { source, .. }) => return Err(source),
+            Err(DeclareError::Link { source, .. }) => return Err(source.into()),
             Err(refusal) => Some(Chain(&refusal).to_string()),
         };
         if let Some(trouble) = trouble.as_ref().filter(|trouble| self.board.is_news(&self.pipeline, trouble)) {
