@@ -1,22 +1,25 @@
 //! Publishing with a promise: `Ok` means that the broker has the message, on a queue, for good.
 
+mod lane;
+
 use crate::{
     broker_url::BrokerUrl,
     link::{Link, LinkError, LinkState, Opened, Session},
     message::{Outgoing, Report},
     topology::TopologyPlan,
 };
-use futures::StreamExt as _;
-use lapin::{
-    Channel, Confirmation, Connection, Event,
-    options::{BasicPublishOptions, ConfirmSelectOptions},
-};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use lane::Lane;
+use lapin::{Channel, Event, options::BasicPublishOptions};
 use std::{sync::Arc, time::Duration};
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 /// How many messages of one publisher may wait for their confirm. Bounds by how much a full queue overshoots
-/// its limit, and memory; more than this did not make a single node any faster.
+/// its limit, and memory.
 const IN_FLIGHT: usize = 256;
 /// How often a report is published; also the latest moment at which a memory or disk alarm is noticed, since a
 /// broker tells only those who publish.
@@ -28,8 +31,8 @@ pub enum PublishError {
     /// There is no usable connection; the message was not sent.
     #[error("{0}")]
     Unavailable(LinkState),
-    /// The queue is full; the message was refused.
-    #[error("a queue behind `{key}` is full")]
+    /// A queue refused the message, mostly because it is full.
+    #[error("a queue behind `{key}` refused the message: it is full")]
     Full {
         /// The routing key.
         key: String,
@@ -53,8 +56,6 @@ pub enum PublishError {
     InDoubt {
         /// The routing key.
         key: String,
-        /// What ended it.
-        source: lapin::Error,
     },
 }
 
@@ -73,17 +74,15 @@ pub struct PublisherSettings {
 /// Publishes to a pipeline's exchange. Clones share one connection.
 #[derive(Clone)]
 pub struct Publisher {
-    exchange: Arc<str>,
     confirm_timeout: Duration,
-    lane: watch::Receiver<Option<Lane>>,
+    jobs: mpsc::Sender<Job>,
     state: watch::Receiver<LinkState>,
 }
 
-/// One channel in confirm mode, with its room for messages in flight.
-#[derive(Clone)]
-struct Lane {
-    channel: Channel,
-    room: Arc<Semaphore>,
+/// A message to publish, and who waits for its confirm.
+struct Job {
+    message: Outgoing,
+    answer: oneshot::Sender<Result<(), PublishError>>,
 }
 
 impl Publisher {
@@ -93,17 +92,12 @@ impl Publisher {
         settings: PublisherSettings,
         report: impl Fn() -> Report + Send + Sync + 'static,
         stop: CancellationToken,
-    ) -> (Self, tokio::task::JoinHandle<()>) {
+    ) -> (Self, JoinHandle<()>) {
         let exchange: Arc<str> = settings.needs.exchange.as_str().into();
         let link = Link::new(settings.url, settings.name, Some(settings.needs));
-        let (lane, current_lane) = watch::channel(None);
-        let publisher = Self {
-            exchange: exchange.clone(),
-            confirm_timeout: settings.confirm_timeout,
-            lane: current_lane,
-            state: link.state(),
-        };
-        let session = PublishSession { exchange, lane, report };
+        let (sender, jobs) = mpsc::channel(IN_FLIGHT);
+        let publisher = Self { confirm_timeout: settings.confirm_timeout, jobs: sender, state: link.state() };
+        let session = PublishSession { exchange, jobs, report };
         (publisher, tokio::spawn(link.keep(session, stop)))
     }
 
@@ -119,14 +113,14 @@ impl Publisher {
     /// See [`PublishError`]. After [`PublishError::TimedOut`] and [`PublishError::InDoubt`] the message may
     /// have arrived all the same; publishing it again can double it.
     pub async fn publish(&self, message: &Outgoing) -> Result<(), PublishError> {
-        let lane = self.lane()?;
+        if !self.state.borrow().is_ready() {
+            return Err(PublishError::Unavailable(self.state()));
+        }
         let key = || message.routing_key.clone();
-        match tokio::time::timeout(self.confirm_timeout, lane.publish(&self.exchange, message)).await {
+        match tokio::time::timeout(self.confirm_timeout, self.confirmed(message.clone())).await {
+            Ok(Some(result)) => result,
+            Ok(None) => Err(PublishError::InDoubt { key: key() }),
             Err(_) => Err(PublishError::TimedOut { key: key(), timeout: self.confirm_timeout }),
-            Ok(Err(source)) => Err(PublishError::InDoubt { key: key(), source }),
-            Ok(Ok(Confirmation::Nack(_))) => Err(PublishError::Full { key: key() }),
-            Ok(Ok(Confirmation::Ack(Some(_)))) => Err(PublishError::Unroutable { key: key() }),
-            Ok(Ok(Confirmation::Ack(None) | Confirmation::NotRequested)) => Ok(()),
         }
     }
 
@@ -137,88 +131,77 @@ impl Publisher {
         let _ = state.wait_for(|state| state.is_ready() || *state == LinkState::Stopped).await;
     }
 
-    fn lane(&self) -> Result<Lane, PublishError> {
-        let state = self.state();
-        let lane = self.lane.borrow().clone();
-        match (state, lane) {
-            (LinkState::Ready, Some(lane)) => Ok(lane),
-            // The channel has just gone, and the state follows.
-            (LinkState::Ready, None) => Err(PublishError::Unavailable(LinkState::Connecting { last_error: None })),
-            (state, _) => Err(PublishError::Unavailable(state)),
-        }
-    }
-}
-
-impl Lane {
-    async fn publish(&self, exchange: &str, message: &Outgoing) -> lapin::Result<Confirmation> {
-        // Held until the confirm is here. It is never closed, so acquiring cannot fail.
-        let _room = self.room.acquire().await;
-        self.send(exchange, message).await?.await
-    }
-
-    async fn send(
-        &self,
-        exchange: &str,
-        message: &Outgoing,
-    ) -> lapin::Result<impl Future<Output = lapin::Result<Confirmation>> + use<>> {
-        let options = BasicPublishOptions { mandatory: message.mandatory, ..BasicPublishOptions::default() };
-        let key = message.routing_key.as_str().into();
-        self.channel.basic_publish(exchange.into(), key, options, &message.body, message.properties.clone()).await
+    /// `None` when the connection took the message with it.
+    async fn confirmed(&self, message: Outgoing) -> Option<Result<(), PublishError>> {
+        let (answer, answered) = oneshot::channel();
+        self.jobs.send(Job { message, answer }).await.ok()?;
+        answered.await.ok()
     }
 }
 
 struct PublishSession<R> {
     exchange: Arc<str>,
-    lane: watch::Sender<Option<Lane>>,
+    jobs: mpsc::Receiver<Job>,
     report: R,
 }
 
 impl<R: Fn() -> Report + Send + Sync> Session for PublishSession<R> {
     async fn serve(&mut self, opened: Opened<'_>) -> Result<(), LinkError> {
-        let lane = open_lane(opened.connection).await?;
-        self.lane.send_replace(Some(lane));
+        // All channels before the first message: a broker in alarm opens none for who has published.
+        let mut lane = Lane::open(opened.connection, self.exchange.clone()).await?;
+        let reports = opened.connection.create_channel().await?;
+        self.turn_away(&LinkState::Connecting { last_error: None });
         opened.ready();
-        let result = self.watch(&opened).await;
-        self.lane.send_replace(None);
+        let result = self.publish(&opened, &mut lane, &reports).await;
+        self.turn_away(&LinkState::Connecting { last_error: None });
         result
     }
 }
 
 impl<R: Fn() -> Report + Send + Sync> PublishSession<R> {
-    /// Reports each second and listens for alarms, until the connection ends.
-    async fn watch(&self, opened: &Opened<'_>) -> Result<(), LinkError> {
+    /// Publishes, reports each second and listens for alarms, until the connection ends. No arm waits for the
+    /// socket: in an alarm the broker reads nothing, and that must still be heard.
+    async fn publish(&mut self, opened: &Opened<'_>, lane: &mut Lane, reports: &Channel) -> Result<(), LinkError> {
         let mut events = std::pin::pin!(opened.connection.events_listener());
         let mut interval = tokio::time::interval(REPORT_INTERVAL);
-        // Apart from the confirms: reports need none, and must not take their room.
-        let channel = opened.connection.create_channel().await?;
-        let reports = Lane { channel, room: Arc::new(Semaphore::new(1)) };
+        let mut reporting: Option<BoxFuture<'static, lapin::Result<()>>> = None;
         loop {
             tokio::select! {
+                () = lane.settle() => {}
+                Some(job) = self.jobs.recv(), if lane.has_room() => lane.send(job),
                 () = opened.stop.cancelled() => return Ok(()),
                 event = events.next() => note(event, opened.state)?,
-                _ = interval.tick() => self.report(&reports).await?,
+                _ = interval.tick() => {
+                    if !lane.is_alive() {
+                        return Err(LinkError::ChannelClosed);
+                    }
+                    reporting.get_or_insert_with(|| self.report(reports));
+                }
+                sent = async { reporting.as_mut().expect("is checked").await }, if reporting.is_some() => {
+                    reporting = None;
+                    sent?;
+                }
             }
-            self.lane_is_alive()?;
         }
     }
 
-    async fn report(&self, reports: &Lane) -> Result<(), LinkError> {
-        // Without confirm mode there is nothing to wait for.
-        let _not_requested = reports.send(&self.exchange, &(self.report)().to_message()).await?;
-        Ok(())
+    /// Apart from the confirms: reports need none.
+    fn report(&self, channel: &Channel) -> BoxFuture<'static, lapin::Result<()>> {
+        let (channel, exchange, message) = (channel.clone(), self.exchange.clone(), (self.report)().to_message());
+        async move {
+            let (key, options) = (message.routing_key.as_str().into(), BasicPublishOptions::default());
+            let published = channel.basic_publish((&*exchange).into(), key, options, &message.body, message.properties);
+            published.await.map(drop)
+        }
+        .boxed()
     }
 
-    /// A missing exchange closes the channel and leaves the connection alone, so that no event tells of it.
-    fn lane_is_alive(&self) -> Result<(), LinkError> {
-        let alive = self.lane.borrow().as_ref().is_some_and(|lane| lane.channel.status().connected());
-        if alive { Ok(()) } else { Err(LinkError::ChannelClosed) }
+    /// Answers those who came while there was no connection: their messages were not sent.
+    fn turn_away(&mut self, state: &LinkState) {
+        while let Ok(job) = self.jobs.try_recv() {
+            let _ = job.answer.send(Err(PublishError::Unavailable(state.clone())));
+        }
     }
-}
-
-async fn open_lane(connection: &Connection) -> Result<Lane, LinkError> {
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    Ok(Lane { channel, room: Arc::new(Semaphore::new(IN_FLIGHT)) })
 }
 
 fn note(event: Option<Event>, state: &watch::Sender<LinkState>) -> Result<(), LinkError> {

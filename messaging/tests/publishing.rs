@@ -103,3 +103,40 @@ async fn a_missing_topology_is_waited_for_and_named() {
     declare(&connection, &topology.plan()).await.expect("is declared");
     eventually("a publish", Duration::from_secs(5), async || publisher.publish(&request("a")).await).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn among_many_messages_in_flight_only_those_on_a_queue_count_as_confirmed() {
+    let topology = Topology::named("p");
+    let (vhost, _connection) = declared(&topology).await;
+    let (publisher, _stop) = start(address(&vhost), &topology);
+    publisher.ready().await;
+    let publish = |number: u32| {
+        let publisher = publisher.clone();
+        async move {
+            let mut message = request(&number.to_string());
+            // Every third finds no queue.
+            if number.is_multiple_of(3) {
+                message.routing_key = "nowhere".into();
+            }
+            (number, publisher.publish(&message).await)
+        }
+    };
+    let mut confirmed = 0;
+    for round in 0..20 {
+        let outcomes = futures::future::join_all((0..240).map(|number| publish(round * 240 + number))).await;
+        for (number, outcome) in outcomes {
+            match outcome {
+                Ok(()) => {
+                    assert!(!number.is_multiple_of(3), "message {number} went nowhere and was confirmed");
+                    confirmed += 1;
+                }
+                Err(PublishError::Unroutable { .. }) => {
+                    assert!(number.is_multiple_of(3), "message {number} is on its queue");
+                }
+                Err(PublishError::InDoubt { .. }) => {}
+                Err(other) => panic!("message {number}: {other}"),
+            }
+        }
+    }
+    assert!(confirmed > 0);
+}

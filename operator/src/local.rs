@@ -132,8 +132,14 @@ async fn serve(
     board: Board,
     wishes: shutdown::Wishes,
 ) -> Result<(), LocalError> {
-    let workspace = Workspace::open(&settings.directory).await?;
-    let broker = Broker::find(&manifest, &workspace, &board).await?;
+    let starting = async {
+        let workspace = Workspace::open(&settings.directory).await?;
+        let broker = Broker::find(&manifest, &workspace, &board).await?;
+        Ok::<_, LocalError>((workspace, broker))
+    };
+    // A node that is still starting is killed when this is dropped.
+    let Some(started) = wishes.drain.run_until_cancelled(starting).await else { return Ok(()) };
+    let (workspace, broker) = started?;
     let mut fleet = Fleet::new(settings, workspace, broker, board, wishes.abort.clone());
     if let Err(error) = fleet.apply(&manifest).await {
         fleet.stop().await;

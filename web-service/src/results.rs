@@ -14,19 +14,24 @@ use jiff::Timestamp;
 use lapin::{
     Channel, Consumer,
     message::Delivery,
-    options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
+    options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions},
     types::FieldTable,
 };
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use warren_messaging::link::{LinkError, Opened, Session};
 
-/// How many messages the broker sends ahead; about two batches, so that one arrives while one is committed.
-const PREFETCH: u16 = 512;
-/// The most messages in one transaction.
-const BATCH: usize = 256;
+/// How many messages the broker sends ahead. They are held in memory, so this times the largest result has to fit
+/// into the process.
+const PREFETCH: u16 = 64;
+/// The most bytes of messages in one transaction: they are held twice while it is written.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Between two tries to record a batch while the store fails.
 const STORE_RETRY: Duration = Duration::from_millis(500);
+/// An idle consumer subscribes anew this often. When its queue is deleted and declared again at once, RabbitMQ 3.10
+/// sends no basic.cancel: it subscribes the consumer to the new quorum queue by itself, and then drops every
+/// delivery to it, for ever, without a word.
+const RENEWAL: Duration = Duration::from_secs(15);
 
 /// The consumer of a pipeline's results queue.
 pub struct Results {
@@ -40,29 +45,47 @@ pub struct Results {
     pub metrics: Arc<Metrics>,
 }
 
+/// Why a subscription ended without an error.
+enum Ended {
+    /// The process wants to stop.
+    Stop,
+    /// Nothing came for a while.
+    Idle,
+}
+
 impl Session for Results {
     async fn serve(&mut self, opened: Opened<'_>) -> Result<(), LinkError> {
-        let channel = opened.connection.create_channel().await?;
-        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
-        let mut consumer = self.consume(&channel).await?;
-        opened.ready();
         loop {
-            let first = tokio::select! {
-                () = opened.stop.cancelled() => break,
-                delivery = consumer.next() => self.delivered(delivery)?,
-            };
-            let batch = gather(first, &mut consumer)?;
-            if !self.take(&batch, opened.stop).await? {
-                break;
+            let channel = opened.connection.create_channel().await?;
+            channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+            let mut consumer = self.consume(&channel).await?;
+            opened.ready();
+            let ended = self.take_all(&mut consumer, opened.stop).await?;
+            // What was sent ahead goes back to the queue with the channel.
+            channel.close(200, "done".into()).await?;
+            if let Ended::Stop = ended {
+                return Ok(());
             }
         }
-        // What was sent ahead goes back to the queue when the connection closes.
-        channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
-        Ok(())
     }
 }
 
 impl Results {
+    /// Takes batch after batch, until there is a reason not to.
+    async fn take_all(&self, consumer: &mut Consumer, stop: &CancellationToken) -> Result<Ended, LinkError> {
+        loop {
+            let first = tokio::select! {
+                () = stop.cancelled() => return Ok(Ended::Stop),
+                () = tokio::time::sleep(RENEWAL) => return Ok(Ended::Idle),
+                delivery = consumer.next() => self.delivered(delivery)?,
+            };
+            let batch = gather(first, consumer)?;
+            if !self.take(&batch, stop).await? {
+                return Ok(Ended::Stop);
+            }
+        }
+    }
+
     async fn consume(&self, channel: &Channel) -> Result<Consumer, LinkError> {
         let (queue, options) = (self.queue.as_str().into(), BasicConsumeOptions::default());
         Ok(channel.basic_consume(queue, "warren-web-service".into(), options, FieldTable::default()).await?)
@@ -75,53 +98,55 @@ impl Results {
 
     /// Records a batch, then acknowledges it; `false` when the process stops before the store works again.
     async fn take(&self, batch: &[Delivery], stop: &CancellationToken) -> Result<bool, LinkError> {
-        let Some(last) = batch.last() else { return Ok(true) };
-        let at = Timestamp::now();
-        let decode = || batch.iter().filter_map(|delivery| decode::change(delivery, at).ok()).collect::<Vec<_>>();
         self.metrics.batch.observe(batch.len() as f64);
-        while let Err(error) = self.record(decode()).await {
+        let changes: Arc<[Change]> = self.decode(batch).into();
+        while let Err(error) = self.store.record(changes.clone()).await {
             tracing::debug!(%error, messages = batch.len(), "results wait in the queue until they can be recorded");
             if stop.run_until_cancelled(tokio::time::sleep(STORE_RETRY)).await.is_none() {
                 return Ok(false);
             }
         }
-        self.note_undecodable(batch, at);
-        last.ack(BasicAckOptions { multiple: true }).await?;
+        self.tell(&changes);
+        if let Some(last) = batch.last() {
+            last.ack(BasicAckOptions { multiple: true }).await?;
+        }
         Ok(true)
     }
 
-    async fn record(&self, changes: Vec<Change>) -> Result<(), crate::store::StoreError> {
-        let ended: Vec<_> = changes.iter().filter(|change| change.is_final()).map(|change| change.id.clone()).collect();
-        let failed = changes.iter().filter(|change| matches!(change.what, What::Failed { .. })).count();
-        self.store.record(changes).await?;
-        self.waiters.wake(&ended);
-        self.count("failed", failed);
-        self.count("succeeded", ended.len() - failed);
-        Ok(())
-    }
-
-    fn count(&self, outcome: &'static str, ended: usize) {
-        self.metrics.ended.get_or_create(&Outcome { outcome }).inc_by(ended as u64);
-    }
-
-    /// A message that nobody can read is told and let go: it would come back for ever. A dead letter stays in
-    /// the dead-letter queue all the same.
-    fn note_undecodable(&self, batch: &[Delivery], at: Timestamp) {
-        for delivery in batch {
-            if let Err(error) = decode::change(delivery, at) {
+    /// A message that nobody can read is told and let go: it would come back for ever. A dead letter stays in the
+    /// dead-letter queue all the same.
+    fn decode(&self, batch: &[Delivery]) -> Vec<Change> {
+        let at = Timestamp::now();
+        let read = |delivery: &Delivery| {
+            let change = decode::change(delivery, at);
+            change.map_err(|error| {
                 self.metrics.undecodable.inc();
                 tracing::warn!(queue = self.queue, key = %delivery.routing_key, "skipped a message: {error}");
-            }
+            })
+        };
+        batch.iter().filter_map(|delivery| read(delivery).ok()).collect()
+    }
+
+    fn tell(&self, changes: &[Change]) {
+        let ended = || changes.iter().filter(|change| change.is_final());
+        self.waiters.wake(ended().map(|change| &change.id));
+        for change in ended() {
+            let outcome = if matches!(change.what, What::Failed { .. }) { "failed" } else { "succeeded" };
+            self.metrics.ended.get_or_create(&Outcome { outcome }).inc();
         }
     }
 }
 
-/// The first delivery and all that have already arrived behind it.
+/// The first delivery and those that have already arrived behind it.
 fn gather(first: Delivery, consumer: &mut Consumer) -> Result<Vec<Delivery>, LinkError> {
-    let mut batch = vec![first];
-    while batch.len() < BATCH {
+    let (mut bytes, mut batch) = (first.data.len(), vec![first]);
+    while bytes < BATCH_BYTES {
         match consumer.next().now_or_never() {
-            Some(Some(delivery)) => batch.push(delivery?),
+            Some(Some(delivery)) => {
+                let delivery = delivery?;
+                bytes += delivery.data.len();
+                batch.push(delivery);
+            }
             // An ended stream is met again, with nothing in hand, at the next round.
             Some(None) | None => break,
         }

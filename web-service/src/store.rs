@@ -14,7 +14,7 @@ pub use read::{Filter, Page};
 
 use crate::record::{Change, Record};
 use jiff::Timestamp;
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -58,11 +58,11 @@ pub enum StoreError {
 /// A database error that every caller of a shared write gets a copy of.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct Cause(std::sync::Arc<dyn std::error::Error + Send + Sync>);
+pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
 
 impl Cause {
     fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self(std::sync::Arc::new(error))
+        Self(Arc::new(error))
     }
 }
 
@@ -86,7 +86,7 @@ pub struct Store {
 
 /// What the writer is asked to do; the answer comes once it is committed.
 enum Job {
-    Record(Vec<Change>, oneshot::Sender<Result<(), StoreError>>),
+    Record(Arc<[Change]>, oneshot::Sender<Result<(), StoreError>>),
     Forget { before: Timestamp, limit: u32, answer: oneshot::Sender<Result<u64, StoreError>> },
     Probe,
 }
@@ -110,7 +110,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Write`]: nothing was recorded. [`StoreError::Closed`].
-    pub async fn record(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+    pub async fn record(&self, changes: impl Into<Arc<[Change]>>) -> Result<(), StoreError> {
+        let changes = changes.into();
         self.ask(|answer| Job::Record(changes, answer)).await?
     }
 

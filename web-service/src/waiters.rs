@@ -11,7 +11,14 @@ use warren_messaging::request_id::RequestId;
 #[derive(Clone, Default)]
 pub struct Waiters {
     // A std mutex: it is held for a map operation, never across an await.
-    waiting: Arc<Mutex<HashMap<RequestId, Arc<Notify>>>>,
+    waiting: Arc<Mutex<HashMap<RequestId, Entry>>>,
+}
+
+/// A request that is waited for.
+#[derive(Default)]
+struct Entry {
+    notify: Arc<Notify>,
+    places: usize,
 }
 
 /// One client's place in the list, given up when dropped.
@@ -25,15 +32,19 @@ impl Waiters {
     /// Takes a place. Do this *before* looking at the record: an end between look and wait would be missed.
     #[must_use]
     pub fn join(&self, id: &RequestId) -> Place {
-        let notify = self.with(|waiting| waiting.entry(id.clone()).or_default().clone());
+        let notify = self.with(|waiting| {
+            let entry = waiting.entry(id.clone()).or_default();
+            entry.places += 1;
+            entry.notify.clone()
+        });
         Place { waiters: self.clone(), id: id.clone(), notify }
     }
 
     /// Wakes everyone who waits for one of `ids`.
     pub fn wake<'a>(&self, ids: impl IntoIterator<Item = &'a RequestId>) {
         self.with(|waiting| {
-            for notify in ids.into_iter().filter_map(|id| waiting.get(id)) {
-                notify.notify_waiters();
+            for entry in ids.into_iter().filter_map(|id| waiting.get(id)) {
+                entry.notify.notify_waiters();
             }
         });
     }
@@ -50,7 +61,7 @@ impl Waiters {
         self.len() == 0
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut HashMap<RequestId, Arc<Notify>>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<RequestId, Entry>) -> T) -> T {
         // Nothing in here leaves the map half-changed, so a panic elsewhere does not spoil it.
         act(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -65,11 +76,11 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let (id, notify) = (&self.id, &self.notify);
         self.waiters.with(|waiting| {
-            // Two: the list's and this one. Joining needs the same lock, so nobody slips in between.
-            if Arc::strong_count(notify) == 2 {
-                waiting.remove(id);
+            let Some(entry) = waiting.get_mut(&self.id) else { return };
+            entry.places -= 1;
+            if entry.places == 0 {
+                waiting.remove(&self.id);
             }
         });
     }

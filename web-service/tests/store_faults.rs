@@ -66,7 +66,12 @@ async fn a_full_disk_refuses_submits_keeps_results_queued_and_heals() {
         other => Err(format!("{other:?}")),
     })
     .await;
-    assert_eq!(kind(&problem(refused).await), "store-unavailable");
+    assert_eq!(kind(&problem(refused).await), "not-recorded", "it was queued when the disk was found full");
+    eventually("submits to be refused before they are queued", SOON, async || {
+        let problem = problem(submit().await.expect("is answered")).await;
+        if kind(&problem) == "store-unavailable" { Ok(()) } else { Err(problem.to_string()) }
+    })
+    .await;
     vhost.publish("p", "result", json!({"requestId": "late", "processingResults": 1}).to_string()).await;
     vhost.queue_when("p.results", "the result to be held", SOON, |queue| queue.unacked == 1).await;
 

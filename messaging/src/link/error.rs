@@ -24,17 +24,22 @@ pub enum LinkError {
         broker: String,
     },
     /// Wrong user or password.
-    #[error("RabbitMQ at {broker} refused the login of user `{user}`: check user and password in the broker's address")]
+    #[error(
+        "RabbitMQ at {broker} refused the login of user `{user}` ({said}): check user and password in the broker's \
+         address"
+    )]
     LoginRefused {
         /// `host:port`.
         broker: String,
         /// Who tried.
         user: String,
+        /// The broker's own words.
+        said: String,
     },
-    /// The virtual host does not exist, or the user may not use it.
+    /// The virtual host does not exist, the user may not use it, or a limit of connections is reached.
     #[error(
-        "RabbitMQ at {broker} refused user `{user}` the virtual host `{vhost}`: create it with \
-         `rabbitmqctl add_vhost`, or grant access with `rabbitmqctl set_permissions`"
+        "RabbitMQ at {broker} refused user `{user}` the virtual host `{vhost}` ({said}): where it is missing, create \
+         it with `rabbitmqctl add_vhost`; where access is, grant it with `rabbitmqctl set_permissions`"
     )]
     VhostRefused {
         /// `host:port`.
@@ -43,6 +48,8 @@ pub enum LinkError {
         user: String,
         /// Where.
         vhost: String,
+        /// The broker's own words.
+        said: String,
     },
     /// The broker took the consumer away, mostly because its queue was deleted.
     #[error("RabbitMQ cancelled the consumer of queue {queue}: it was deleted, or its node went away")]
@@ -50,8 +57,10 @@ pub enum LinkError {
         /// The queue.
         queue: String,
     },
-    /// The broker closed a channel, mostly because the exchange is gone.
-    #[error("RabbitMQ closed the channel: the exchange was deleted, or the user lost a permission")]
+    /// A channel ended and took its reason with it: mostly because the exchange is gone.
+    #[error(
+        "RabbitMQ closed the channel: the exchange or queue was deleted, a permission lost, or the connection ended"
+    )]
     ChannelClosed,
     /// The connection or a channel of it ended.
     #[error("lost the connection to RabbitMQ")]
@@ -62,9 +71,12 @@ impl LinkError {
     pub(super) fn from_connect(url: &BrokerUrl, error: lapin::Error) -> Self {
         let (broker, user) = (url.host_and_port(), url.user().to_owned());
         match error.kind() {
-            ErrorKind::ProtocolError(amqp) if is_login(amqp.kind()) => Self::LoginRefused { broker, user },
+            ErrorKind::ProtocolError(amqp) if is_login(amqp.kind()) => {
+                Self::LoginRefused { broker, user, said: amqp.get_message().to_string() }
+            }
             ErrorKind::ProtocolError(amqp) if is_vhost(amqp.kind()) => {
-                Self::VhostRefused { broker, user, vhost: url.vhost().to_owned() }
+                let said = amqp.get_message().to_string();
+                Self::VhostRefused { broker, user, vhost: url.vhost().to_owned(), said }
             }
             _ => Self::Unreachable { broker, source: error },
         }

@@ -20,7 +20,10 @@ pub const TRACEPARENT: &str = "traceparent";
 
 /// Headers that the broker adds when it dead-letters or redelivers. A message that carries them on is counted
 /// into a cycle by RabbitMQ 3.10 and then dropped, so nothing that Warren publishes has them.
-const OF_THE_BROKER: [&str; 3] = ["x-death", "x-delivery-count", "x-acquired-count"];
+///
+/// `CC` and `BCC` are a sender's, but the broker routes by them: carried on, each retry would also go to where they
+/// say, at once and again and again.
+const OF_THE_BROKER: [&str; 5] = ["x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC"];
 const OF_THE_BROKER_PREFIXES: [&str; 2] = ["x-first-death-", "x-last-death-"];
 
 /// The properties of a message that came in, read without trusting its sender.
@@ -135,7 +138,9 @@ mod tests {
 
     #[test]
     fn what_the_broker_added_is_not_carried_on() {
-        for name in ["x-death", "x-first-death-reason", "x-last-death-queue", "x-delivery-count", "x-acquired-count"] {
+        for name in
+            ["x-death", "x-first-death-reason", "x-last-death-queue", "x-delivery-count", "x-acquired-count", "CC"]
+        {
             assert_eq!(Incoming(&with(name, AMQPValue::LongInt(1))).own_headers(), FieldTable::default(), "{name}");
         }
         let kept = with(TRACEPARENT, AMQPValue::LongString("00-…".into()));

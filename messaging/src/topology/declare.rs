@@ -86,10 +86,7 @@ async fn declare_queue(connection: &Connection, exchange: &str, queue: &QueuePla
 
 /// A channel per object: a refusal closes the channel, and the next object deserves an answer of its own.
 async fn open(connection: &Connection, object: &str) -> Result<Channel, DeclareError> {
-    connection
-        .create_channel()
-        .await
-        .map_err(|error| DeclareError::Link { object: object.to_owned(), source: error })
+    connection.create_channel().await.map_err(|error| DeclareError::Link { object: object.to_owned(), source: error })
 }
 
 fn classify(object: String, error: lapin::Error) -> DeclareError {

@@ -75,10 +75,11 @@ impl Broker {
         }
     }
 
-    /// Ends it, if it is our own.
-    pub async fn stop(self) {
+    /// Ends it, if it is our own: in order, or at once when `abort` is cancelled.
+    pub async fn stop(self, abort: &CancellationToken) {
         if let Self::Own(own) = self {
-            own.stop().await;
+            // Dropped half-way it is killed, which loses nothing either.
+            let _ = abort.run_until_cancelled(own.stop()).await;
         }
     }
 }

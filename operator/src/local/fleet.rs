@@ -63,10 +63,8 @@ impl Fleet {
         screen::print(
             "ending: processors finish what they run; Ctrl-C again ends everything at once, and loses nothing",
         );
-        for running in self.running.into_values() {
-            running.stop().await;
-        }
-        self.broker.stop().await;
+        futures::future::join_all(self.running.into_values().map(Running::stop)).await;
+        self.broker.stop(&self.surroundings.abort).await;
         screen::print(&format!("ended; queues and records stay in {}", self.workspace.path().display()));
     }
 

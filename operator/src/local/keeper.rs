@@ -1,7 +1,7 @@
 //! Keeps a pipeline's topology declared, and looks how full its queues are.
 
 use super::board::Board;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 use warren_messaging::{
     error_chain::Chain,
@@ -27,6 +27,8 @@ pub struct Keeper {
     pub board: Board,
     /// Told once, when it was declared for the first time.
     pub declared: Option<oneshot::Sender<()>>,
+    /// What was said of missing queues since the topology was last whole.
+    pub told: BTreeSet<String>,
 }
 
 impl Session for Keeper {
@@ -68,14 +70,21 @@ impl Keeper {
     }
 
     /// Shows every queue's depth; `false` when one is missing.
-    async fn look(&self, opened: &Opened<'_>) -> Result<bool, LinkError> {
+    async fn look(&mut self, opened: &Opened<'_>) -> Result<bool, LinkError> {
         let mut depths = Vec::with_capacity(self.plan.queues.len());
         for queue in &self.plan.queues {
             depths.push((queue.name.clone(), check::depth(opened.connection, &queue.name).await?));
         }
         let whole = depths.iter().all(|(_, depth)| depth.is_some());
         for (name, _) in depths.iter().filter(|(_, depth)| depth.is_none()) {
-            tracing::warn!("queue {name} is missing; declaring it again");
+            let declaring = format!("queue {name} is missing; declaring it again");
+            // Said once: what cannot be declared stays missing, and has its own line.
+            if self.told.insert(declaring.clone()) {
+                tracing::warn!("{declaring}");
+            }
+        }
+        if whole {
+            self.told.clear();
         }
         self.board.set_depths(&self.pipeline, depths);
         Ok(whole)

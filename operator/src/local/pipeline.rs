@@ -16,7 +16,7 @@ use crate::{
     manifest::Manifest,
     validate::{Pipeline, Scaling, Store, WebReplicas},
 };
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 use tokio::{sync::oneshot, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{broker_url::BrokerUrl, link::Link, topology::Topology};
@@ -257,6 +257,7 @@ async fn open_gateway(pipeline: &str, first_port: u16, board: Board) -> Result<(
 
 fn keep_topology(plan: &Plan, board: Board, declared: Option<oneshot::Sender<()>>) -> Task {
     let link = Link::new(plan.url.clone(), format!("warren-operator local {}", plan.name), None);
-    let keeper = Keeper { pipeline: plan.name.clone(), plan: plan.topology.plan(), board, declared };
+    let keeper =
+        Keeper { pipeline: plan.name.clone(), plan: plan.topology.plan(), board, declared, told: BTreeSet::new() };
     Task::start(|stop| link.keep(keeper, stop))
 }

@@ -147,7 +147,8 @@ impl Replica {
     }
 }
 
-/// An address that is free now; should somebody take it before the process does, the process ends and gets another.
+/// An address that is free now. Should somebody take it before the process does, the process ends; Warren's own
+/// program then gets another.
 async fn free_address() -> SocketAddr {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     match TcpListener::bind(any).await.and_then(|listener| listener.local_addr()) {

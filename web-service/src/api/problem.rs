@@ -79,6 +79,11 @@ pub enum Problem {
     /// It is unknown whether RabbitMQ has the request.
     #[error("{0}; it was not accepted, though it may still run: a new try may run it twice")]
     NotConfirmed(PublishError),
+    /// RabbitMQ has the request, but there is no record of it.
+    #[error(
+        "the request was queued but could not be recorded; it was not accepted, though it may still run: a new try may run it twice"
+    )]
+    NotRecorded(#[source] StoreError),
     /// The store cannot be used now.
     #[error("the store of requests cannot be used now: {0}")]
     StoreUnavailable(String),
@@ -121,6 +126,9 @@ impl Problem {
             Self::NotConfirmed(_) => {
                 ("not-confirmed", "The queue did not confirm the request", StatusCode::SERVICE_UNAVAILABLE)
             }
+            Self::NotRecorded(_) => {
+                ("not-recorded", "The request could not be recorded", StatusCode::SERVICE_UNAVAILABLE)
+            }
             Self::StoreUnavailable(_) => {
                 ("store-unavailable", "The store cannot be used", StatusCode::SERVICE_UNAVAILABLE)
             }
@@ -139,7 +147,7 @@ impl Problem {
     fn retry_after(&self) -> Option<HeaderValue> {
         match self {
             Self::QueueFull => Some(HeaderValue::from_static("10")),
-            Self::BrokerUnavailable(_) | Self::NotConfirmed(_) | Self::StoreUnavailable(_) => {
+            Self::BrokerUnavailable(_) | Self::NotConfirmed(_) | Self::NotRecorded(_) | Self::StoreUnavailable(_) => {
                 Some(HeaderValue::from_static("2"))
             }
             _ => None,

@@ -65,7 +65,8 @@ async fn accept(
     let at = Timestamp::now();
     let request = Request { request_id: request_id.clone(), request_data: submit.data };
     service.publisher.publish(&request.to_message()).await?;
-    service.store.record(vec![Change { id: request_id.clone(), at, what: What::Submitted }]).await?;
+    let submitted = Change { id: request_id.clone(), at, what: What::Submitted };
+    service.store.record([submitted]).await.map_err(Problem::NotRecorded)?;
     Ok(request_id)
 }
 

@@ -33,7 +33,7 @@ impl Writer {
             for job in gathered.drain(..) {
                 match job {
                     Job::Record(more, answer) => {
-                        changes.extend(more);
+                        changes.push(more);
                         answers.push(answer);
                     }
                     Job::Forget { before, limit, answer } => {
@@ -44,7 +44,10 @@ impl Writer {
                 }
             }
             if !answers.is_empty() {
-                let outcome = self.write(Write::Changes(&changes)).await.map(|_| ());
+                let outcome = self
+                    .write(Write::Changes(&changes.iter().flat_map(|more| more.iter()).collect::<Vec<_>>()))
+                    .await
+                    .map(|_| ());
                 for answer in answers {
                     let _ = answer.send(outcome.clone());
                 }
@@ -87,16 +90,17 @@ impl Writer {
 
 /// One transaction.
 enum Write<'a> {
-    Changes(&'a [Change]),
+    Changes(&'a [&'a Change]),
     /// Before a time in microseconds, at most so many.
     Forget(i64, u32),
     Probe,
 }
 
 /// Kinds may be applied apart from each other, since changes commute.
-async fn apply(connection: &mut SqliteConnection, changes: &[Change]) -> sqlx::Result<()> {
+async fn apply(connection: &mut SqliteConnection, changes: &[&Change]) -> sqlx::Result<()> {
     let mut transaction = connection.begin().await?;
-    let (submitted, rest): (Vec<_>, Vec<_>) = changes.iter().partition(|change| matches!(change.what, What::Submitted));
+    let (submitted, rest): (Vec<_>, Vec<_>) =
+        changes.iter().copied().partition(|change: &&Change| matches!(change.what, What::Submitted));
     let (ended, progress): (Vec<_>, Vec<_>) = rest.into_iter().partition(|change| change.is_final());
     for rows in submitted.chunks(MAX_ROWS) {
         submit(&mut transaction, rows).await?;
