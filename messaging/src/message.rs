@@ -15,7 +15,7 @@ pub use event::{Event, Progress};
 pub use failure::{FailureReason, failure, failure_reason};
 pub use headers::{ATTEMPT, DEADLINE, ERROR, Incoming, REASON, TRACEPARENT};
 pub use report::{Report, Role};
-pub use request::{Request, retry};
+pub use request::{Request, retry, untouched};
 pub use result::{ResultBody, result};
 
 use crate::request_id::RequestId;

@@ -29,6 +29,12 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// One attempt and no more.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { max_attempts: 1, ..Self::default() }
+    }
+
     /// The distinct delays for which a retry queue exists, ascending. `max_delay` is always one of them, so
     /// that a handler's `Retry-After` has a tier to be rounded up to. Empty when nothing is ever retried.
     #[must_use]

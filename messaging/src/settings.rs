@@ -49,9 +49,6 @@ pub struct BrokerSettings {
     #[arg(long, env = QUEUE_TYPE, default_value = "quorum", value_name = "TYPE")]
     queue_type: QueueType,
 
-    #[command(flatten)]
-    retry: RetrySettings,
-
     /// This worker's name in reports and at the broker; by default the host's name and the process id
     #[arg(long, env = WORKER_NAME, value_name = "NAME")]
     worker_name: Option<String>,
@@ -60,7 +57,7 @@ pub struct BrokerSettings {
 /// When a request that failed for now is tried again.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Retry")]
-struct RetrySettings {
+pub struct RetrySettings {
     /// Attempts per request, the first included
     #[arg(long, env = MAX_ATTEMPTS, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     retry_max_attempts: u32,
@@ -95,6 +92,19 @@ impl TypedValueParser for SecretUrl {
     }
 }
 
+impl RetrySettings {
+    /// The policy. A longest pause that is shorter than the first one counts as that one.
+    #[must_use]
+    pub fn policy(&self) -> RetryPolicy {
+        RetryPolicy {
+            max_attempts: self.retry_max_attempts,
+            initial_delay: self.retry_initial_delay,
+            factor: self.retry_factor,
+            max_delay: self.retry_max_delay.max(self.retry_initial_delay),
+        }
+    }
+}
+
 impl BrokerSettings {
     /// RabbitMQ's address.
     #[must_use]
@@ -103,19 +113,10 @@ impl BrokerSettings {
         given.expect("clap demands one of the two")
     }
 
-    /// The topology to work on, as far as a worker needs to know it: names, queue type and retry tiers.
+    /// The topology to work on, as far as every worker needs to know it: names and queue type, but no retry tiers.
     #[must_use]
     pub fn topology(&self) -> Topology {
-        Topology {
-            queue_type: self.queue_type,
-            retry: RetryPolicy {
-                max_attempts: self.retry.retry_max_attempts,
-                initial_delay: self.retry.retry_initial_delay,
-                factor: self.retry.retry_factor,
-                max_delay: self.retry.retry_max_delay.max(self.retry.retry_initial_delay),
-            },
-            ..Topology::named(&self.exchange)
-        }
+        Topology { queue_type: self.queue_type, retry: RetryPolicy::none(), ..Topology::named(&self.exchange) }
     }
 
     /// This worker's name.

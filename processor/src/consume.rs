@@ -1,20 +1,34 @@
 //! Takes deliveries from the request queue for as long as a connection lives.
 
-use crate::{Handler, health::Intake, isolation, lease::Lease, worker::Worker};
+use crate::{
+    Handler,
+    health::{Intake, Stage},
+    isolation,
+    lease::Lease,
+    worker::Worker,
+};
 use futures::StreamExt as _;
 use lapin::{
-    Channel, Consumer,
+    Channel, Connection, Consumer,
     message::Delivery,
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
     types::FieldTable,
 };
 use std::{pin::pin, sync::Arc, time::Duration};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
-use warren_messaging::link::{LinkError, Opened, Session};
+use warren_messaging::{
+    link::{LinkError, Opened, Session},
+    message::untouched,
+    topology::QueueType,
+};
 
 /// How soon a lost channel is noticed by somebody who waits for something else.
 const LOSS_POLL: Duration = Duration::from_millis(500);
+/// An idle worker subscribes anew this often. When its queue is deleted and declared again at once, RabbitMQ 3.10
+/// sends no basic.cancel: it subscribes the consumer to the new quorum queue by itself, and then drops every delivery
+/// to it, for ever. Nothing tells the worker, and quorum queues refuse `x-cancel-on-ha-failover`.
+const RENEWAL: Duration = Duration::from_secs(15);
 
 /// Consumes the request queue, connection after connection.
 pub(crate) struct ConsumeSession<H> {
@@ -23,39 +37,44 @@ pub(crate) struct ConsumeSession<H> {
     pub(crate) intake: Arc<Intake>,
 }
 
-/// Why a round of consuming ended without an error.
+/// Why a subscription ended without an error.
 enum Turn {
     /// The process wants to stop; this delivery was not begun.
     Stop(Option<Lease>),
     /// This delivery may be poison.
     Suspect(Lease),
+    /// Nothing came, and nothing is in work.
+    Idle,
 }
 
 impl<H: Handler> Session for ConsumeSession<H> {
     async fn serve(&mut self, opened: Opened<'_>) -> Result<(), LinkError> {
-        self.intake.closed();
-        let channel = opened.connection.create_channel().await?;
-        // Prefetch is what may be in work, no more: a crash costs each prefetched request one delivery.
-        channel.basic_qos(self.worker.capacity, BasicQosOptions::default()).await?;
-        let result = self.rounds(&channel, opened.stop).await;
-        self.intake.closed();
+        self.intake.set(Stage::Opening);
+        let result = self.subscriptions(&opened).await;
+        self.intake.set(Stage::Away);
         result
     }
 }
 
 impl<H: Handler> ConsumeSession<H> {
-    /// One round ends when a suspect needs the worker for itself; then the next begins.
-    async fn rounds(&self, channel: &Channel, stop: &CancellationToken) -> Result<(), LinkError> {
+    /// One subscription after the other: each ends when deliveries have to be looked at in peace.
+    async fn subscriptions(&self, opened: &Opened<'_>) -> Result<(), LinkError> {
+        let Opened { connection, stop, .. } = *opened;
+        let mut channel = self.open(connection).await?;
         loop {
-            let mut deliveries = self.subscribe(channel).await?;
-            let unbegun = match self.take(channel, &mut deliveries, stop).await? {
-                Turn::Suspect(suspect) => self.isolate(channel, deliveries, suspect, stop).await?,
-                Turn::Stop(unbegun) => {
-                    let mut held = self.unsubscribe(channel, deliveries).await?;
-                    held.extend(unbegun);
-                    held
-                }
-            };
+            let mut deliveries = self.subscribe(&channel).await?;
+            self.intake.set(Stage::Open);
+            opened.ready();
+            let turn = self.take(&channel, &mut deliveries, stop).await?;
+            let mut held = self.unsubscribe(&channel, deliveries).await?;
+            match turn {
+                // Only by this does RabbitMQ give back what it holds for the channel and never delivered.
+                Turn::Idle if held.is_empty() => channel = self.reopen(&channel, connection).await?,
+                Turn::Idle => {}
+                Turn::Suspect(suspect) => held.push(suspect),
+                Turn::Stop(unbegun) => held.extend(unbegun),
+            }
+            let unbegun = self.run_held(&channel, held, stop).await?;
             if stop.is_cancelled() {
                 self.leave(unbegun).await;
                 return Ok(());
@@ -63,11 +82,21 @@ impl<H: Handler> ConsumeSession<H> {
         }
     }
 
+    async fn open(&self, connection: &Connection) -> Result<Channel, LinkError> {
+        let channel = connection.create_channel().await?;
+        // Prefetch is what may be in work, no more: a crash costs each prefetched request one delivery.
+        channel.basic_qos(self.worker.capacity, BasicQosOptions::default()).await?;
+        Ok(channel)
+    }
+
+    async fn reopen(&self, channel: &Channel, connection: &Connection) -> Result<Channel, LinkError> {
+        channel.close(200, "idle".into()).await?;
+        self.open(connection).await
+    }
+
     async fn subscribe(&self, channel: &Channel) -> Result<Consumer, LinkError> {
         let (queue, options) = (self.queue.as_str().into(), BasicConsumeOptions::default());
-        let consumer = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?;
-        self.intake.open();
-        Ok(consumer)
+        Ok(channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?)
     }
 
     /// Begins each delivery as it comes.
@@ -82,9 +111,13 @@ impl<H: Handler> ConsumeSession<H> {
             let next = tokio::select! {
                 biased;
                 () = &mut stopped => return Ok(Turn::Stop(None)),
-                next = deliveries.next() => next,
+                next = timeout(RENEWAL, deliveries.next()) => next,
             };
-            let lease = self.lease(next, channel)?;
+            let lease = match next {
+                Ok(next) => self.lease(next, channel)?,
+                Err(_) if self.worker.is_idle() => return Ok(Turn::Idle),
+                Err(_) => continue,
+            };
             if lease.is_suspect() {
                 return Ok(Turn::Suspect(lease));
             }
@@ -109,6 +142,9 @@ impl<H: Handler> ConsumeSession<H> {
         channel: &Channel,
         stop: &CancellationToken,
     ) -> Result<Option<OwnedSemaphorePermit>, LinkError> {
+        if stop.is_cancelled() {
+            return Ok(None);
+        }
         let slots = Arc::clone(&self.worker.slots);
         if let Ok(slot) = slots.clone().try_acquire_many_owned(many.into()) {
             return Ok(Some(slot));
@@ -123,16 +159,14 @@ impl<H: Handler> ConsumeSession<H> {
 
     /// Runs what is held with nothing else prefetched: first what is above suspicion, then each suspect alone.
     /// Returns what was not begun, when the process wants to stop.
-    async fn isolate(
+    async fn run_held(
         &self,
         channel: &Channel,
-        deliveries: Consumer,
-        suspect: Lease,
+        held: Vec<Lease>,
         stop: &CancellationToken,
     ) -> Result<Vec<Lease>, LinkError> {
-        let mut held = self.unsubscribe(channel, deliveries).await?;
-        held.push(suspect);
         let all = self.worker.capacity;
+        let any_suspect = held.iter().any(Lease::is_suspect);
         let mut waiting = isolation::order(held, |lease| lease.incoming().delivery_count()).into_iter();
         while let Some(lease) = waiting.next() {
             let many = if lease.is_suspect() { all } else { 1 };
@@ -141,8 +175,10 @@ impl<H: Handler> ConsumeSession<H> {
                 None => return Ok(std::iter::once(lease).chain(waiting).collect()),
             }
         }
-        // Until the last one has left.
-        self.slots(all, channel, stop).await?;
+        if any_suspect {
+            // Until the last one has left.
+            self.slots(all, channel, stop).await?;
+        }
         Ok(Vec::new())
     }
 
@@ -160,10 +196,23 @@ impl<H: Handler> ConsumeSession<H> {
     async fn leave(&self, unbegun: Vec<Lease>) {
         tracing::info!(given_back = unbegun.len(), in_work = self.worker.tally.in_flight(), "takes no more requests");
         for lease in &unbegun {
-            lease.give_back().await;
+            self.give_back(lease).await;
         }
         self.worker.tasks.close();
         self.worker.tasks.wait().await;
+    }
+
+    /// For another worker. A classic queue would mark it as redelivered, which there means that a worker vanished
+    /// with it: so it goes back as a new message, and only where that fails as it is.
+    async fn give_back(&self, lease: &Lease) {
+        let received = lease.received();
+        if self.worker.rules.queue_type == QueueType::Classic && !received.redelivered {
+            let message = untouched(received.body, received.properties);
+            if self.worker.publishing.publisher.publish(&message).await.is_ok() && lease.ack().await {
+                return;
+            }
+        }
+        lease.give_back().await;
     }
 }
 

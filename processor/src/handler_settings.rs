@@ -57,7 +57,7 @@ pub struct HandlerSettings {
     http_url: Option<String>,
 
     /// exec, http: the largest result, in bytes; larger ones are refused for good
-    #[arg(long, env = MAX_RESULT_BYTES, value_name = "BYTES", default_value_t = 16 * 1024 * 1024,
+    #[arg(long, env = MAX_RESULT_BYTES, value_name = "BYTES", default_value_t = 4 * 1024 * 1024,
           value_parser = clap::value_parser!(u32).range(1..=100 * 1024 * 1024))]
     max_result_bytes: u32,
 
@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn each_handler_is_chosen_by_its_options() {
-        let kinds: [(&[&str], fn(&Kind) -> bool); 5] = [
+        type Is = fn(&Kind) -> bool;
+        let kinds: [(&[&str], Is); 5] = [
             (&["--handler", "demo"], |kind| matches!(kind, Kind::Demo(demo) if demo.delay == DEFAULT_DEMO_DELAY)),
             (&["--handler", "exec", "--", "sh", "-c", "cat"], |kind| matches!(kind, Kind::PerMessage(_))),
             (&["--handler=exec", "--exec-command", r#"["sh"]"#], |kind| matches!(kind, Kind::PerMessage(_))),

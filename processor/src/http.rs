@@ -20,6 +20,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Http {
     client: Client,
     url: Url,
+    /// The URL as errors name it: they reach the record, and whoever reads it.
+    shown: String,
     max_result_bytes: usize,
 }
 
@@ -27,13 +29,14 @@ impl Http {
     /// For `http://` only: what answers is a neighbour in the same Pod, or on the same network.
     pub(crate) fn new(url: &str, max_result_bytes: usize) -> Result<Self, HandlerError> {
         let url = check(url)?;
+        let shown = without_secrets(url.clone());
         let client = Client::builder()
             .no_proxy()
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .map_err(HandlerError::Client)?;
-        Ok(Self { client, url, max_result_bytes })
+        Ok(Self { client, url, shown, max_result_bytes })
     }
 
     async fn post(&self, work: &Work<'_>) -> reqwest::Result<Response> {
@@ -57,7 +60,7 @@ impl Handler for Http {
     async fn handle(&self, work: Work<'_>) -> Outcome {
         let response = match self.post(&work).await {
             Ok(response) => response,
-            Err(error) => return Outcome::again(format_args!("POST {} failed: {}", self.url, root(&error))),
+            Err(error) => return Outcome::again(format_args!("POST {} failed: {}", self.shown, root(&error))),
         };
         let (status, asked) = (response.status(), asked(&response));
         match self.read(response).await {
@@ -74,6 +77,14 @@ fn check(text: &str) -> Result<Url, HandlerError> {
         "https" => Err(HandlerError::Https { url: text.to_owned() }),
         _ => Err(HandlerError::NotHttp { url: text.to_owned() }),
     }
+}
+
+/// Without user, password and query.
+fn without_secrets(mut url: Url) -> String {
+    // Each fails only for a URL without a host, which has none of them.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.set_query(None);
+    url.to_string()
 }
 
 fn headers(work: &Work<'_>) -> HeaderMap {
@@ -112,6 +123,12 @@ fn root(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_names_the_address_without_its_secrets() {
+        let http = Http::new("http://user:s3cret@127.0.0.1:8000/resize?key=s3cret", 1).expect("is an address");
+        assert_eq!(http.shown, "http://127.0.0.1:8000/resize");
+    }
 
     #[test]
     fn an_address_that_can_never_work_is_refused_with_the_way_out() {

@@ -3,11 +3,7 @@
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
-use warren_processor::{
-    LogSettings, WorkerSettings,
-    handler_settings::HandlerSettings,
-    install::install,
-};
+use warren_processor::{LogSettings, WorkerSettings, handler_settings::HandlerSettings, install::install};
 
 /// Takes requests from a pipeline's queue, has each worked on, and publishes the outcome
 #[derive(Parser)]

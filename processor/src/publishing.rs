@@ -61,7 +61,7 @@ impl Publishing {
         let ready = async {
             // Also when it is ready at once: a full queue needs time, and a new channel a moment.
             tokio::time::sleep(pause).await;
-            if !matches!(error, PublishError::Full { .. } | PublishError::Unroutable { .. }) {
+            if link_will_tell(error) {
                 self.publisher.ready().await;
             }
         };
@@ -73,19 +73,17 @@ impl Publishing {
     }
 }
 
-/// What somebody has to act on is a warning each time, and the pauses grow; the rest the link reports itself.
+/// Whether the publisher's link mends this, and reports it itself. What is left, a full queue or a missing binding,
+/// somebody has to act on.
+fn link_will_tell(error: &PublishError) -> bool {
+    matches!(error, PublishError::Unavailable(_) | PublishError::InDoubt { .. } | PublishError::TimedOut { .. })
+}
+
 fn report(error: &PublishError, pause: Duration) {
-    let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-    match error {
-        PublishError::Full { .. } => {
-            tracing::warn!(pause_ms, "{error}: make room there; the request stays in work until then");
-        }
-        PublishError::Unroutable { .. } => {
-            tracing::warn!(pause_ms, "{error}: bind it again; the request stays in work until then");
-        }
-        PublishError::TimedOut { .. } => tracing::warn!(pause_ms, "{error}; publishing it again"),
-        PublishError::Unavailable(_) | PublishError::InDoubt { .. } => {
-            tracing::debug!(pause_ms, "{}; publishing again", Chain(error));
-        }
+    let (error_text, pause_ms) = (Chain(error), u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+    if link_will_tell(error) {
+        tracing::debug!(pause_ms, "{error_text}; publishing again");
+    } else {
+        tracing::warn!(pause_ms, "{error_text}; the request stays in work until its outcome is on a queue");
     }
 }

@@ -19,9 +19,10 @@ use warren_messaging::{
     shutdown,
 };
 
-/// How long to wait for the broker to confirm an outcome before publishing it again, which may double it. A
-/// loaded cluster takes seconds; work that is done already can wait that long.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait for the broker to confirm an outcome before publishing it again, which doubles it: a broker in
+/// alarm delivers later what was sent to it. So as long as the connection lives, which its heartbeat decides; this is
+/// the broker's own patience with a delivery.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// Why a worker did not begin.
 #[derive(Debug, thiserror::Error)]
@@ -64,35 +65,33 @@ pub async fn run_until(
     // The publisher has to outlive the drain.
     let publisher_stop = CancellationToken::new();
     let (publisher, publishing_ended) = start_publisher(&settings, &tally, publisher_stop.clone());
-    let link = consuming_link(&settings);
-    let intake = Arc::new(Intake::new());
-    let health = Health {
-        intake: intake.clone(),
-        link: link.state(),
-        publisher: publisher.clone(),
-        tally: tally.clone(),
-        stop: stop.clone(),
-    };
-    let server = listener.map(|listener| tokio::spawn(health::serve(listener, health)));
-    let worker = Arc::new(worker(&settings, handler, tally, Publishing { publisher, stop: stop.clone() }));
-    let session = ConsumeSession { worker: worker.clone(), queue: settings.broker.topology().requests(), intake };
-    link.keep(session, stop).await;
-    worker.tasks.close();
-    worker.tasks.wait().await;
+    let (link, intake) = (consuming_link(&settings), Arc::new(Intake::new()));
+    let health = Health { intake, link: link.state(), publisher, tally, stop: stop.clone() };
+    let server = listener.map(|listener| tokio::spawn(health::serve(listener, health.clone())));
+    consume(&settings, handler, link, &health).await;
     publisher_stop.cancel();
     // It cannot panic, and if it did nothing would be left to do.
     let _ = publishing_ended.await;
     if let Some(server) = server {
         server.abort();
     }
-    tracing::info!(processed_total = worker.tally.processed_total(), "stopped");
+    tracing::info!(processed_total = health.tally.processed_total(), "stopped");
     Ok(())
+}
+
+/// Consumes until the process wants to stop, and until the last outcome is published.
+async fn consume(settings: &WorkerSettings, handler: impl Handler, link: Link, health: &Health) {
+    let worker = Arc::new(worker(settings, handler, health));
+    let (queue, intake) = (settings.topology().requests(), health.intake.clone());
+    link.keep(ConsumeSession { worker: worker.clone(), queue, intake }, health.stop.clone()).await;
+    worker.tasks.close();
+    worker.tasks.wait().await;
 }
 
 /// A connection of its own: a broker with an alarm reads nothing more from one that published, not even acks.
 fn consuming_link(settings: &WorkerSettings) -> Link {
     let name = format!("{} consuming", settings.broker.worker_name());
-    Link::new(settings.broker.url().clone(), name, Some(settings.broker.topology().plan()))
+    Link::new(settings.broker.url().clone(), name, Some(settings.topology().plan()))
 }
 
 fn start_publisher(
@@ -104,7 +103,7 @@ fn start_publisher(
     let publisher = PublisherSettings {
         url: settings.broker.url().clone(),
         name: format!("{worker} publishing"),
-        needs: settings.broker.topology().plan(),
+        needs: settings.topology().plan(),
         confirm_timeout: CONFIRM_TIMEOUT,
     };
     let tally = Arc::clone(tally);
@@ -119,14 +118,14 @@ fn start_publisher(
     Publisher::start(publisher, report, stop)
 }
 
-fn worker<H>(settings: &WorkerSettings, handler: H, tally: Arc<Tally>, publishing: Publishing) -> Worker<H> {
-    let topology = settings.broker.topology();
+fn worker<H>(settings: &WorkerSettings, handler: H, health: &Health) -> Worker<H> {
+    let topology = settings.topology();
     Worker {
         handler,
         rules: Rules { retry: topology.retry, queue_type: topology.queue_type },
         timeout: settings.timeout,
-        publishing,
-        tally,
+        publishing: Publishing { publisher: health.publisher.clone(), stop: health.stop.clone() },
+        tally: health.tally.clone(),
         slots: Arc::new(Semaphore::new(settings.concurrency.into())),
         capacity: settings.concurrency,
         tasks: TaskTracker::new(),

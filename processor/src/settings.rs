@@ -3,7 +3,11 @@
 use crate::Listen;
 use clap::Args;
 use std::time::Duration;
-use warren_messaging::{duration, settings::BrokerSettings};
+use warren_messaging::{
+    duration,
+    settings::{BrokerSettings, RetrySettings},
+    topology::Topology,
+};
 
 /// Environment variable of the address for health and metrics.
 pub const LISTEN: &str = "WARREN_LISTEN";
@@ -19,6 +23,10 @@ pub struct WorkerSettings {
     #[command(flatten)]
     pub broker: BrokerSettings,
 
+    /// When a request that failed for now is tried again.
+    #[command(flatten)]
+    pub retry: RetrySettings,
+
     /// Requests in work at once; as many are fetched from the queue, never more
     #[arg(long, env = CONCURRENCY, default_value_t = 1, value_name = "N", help_heading = "Work",
           value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -33,6 +41,14 @@ pub struct WorkerSettings {
     /// Serve /healthz, /readyz and /metrics at this address (0.0.0.0:8081), or off
     #[arg(long, env = LISTEN, default_value = "off", value_name = "ADDRESS", help_heading = "Health")]
     pub listen: Listen,
+}
+
+impl WorkerSettings {
+    /// The topology to work on, retry tiers included.
+    #[must_use]
+    pub fn topology(&self) -> Topology {
+        Topology { retry: self.retry.policy(), ..self.broker.topology() }
+    }
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {

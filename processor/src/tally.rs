@@ -32,16 +32,8 @@ struct EndLabel {
 }
 
 /// The closed set of the label `outcome`.
-const ENDS: [&str; 8] = [
-    "done",
-    "retried",
-    "rejected",
-    "attempts_exhausted",
-    "undecodable",
-    "expired",
-    "delivery_limit",
-    "other",
-];
+const ENDS: [&str; 8] =
+    ["done", "retried", "rejected", "attempts_exhausted", "undecodable", "expired", "delivery_limit", "other"];
 
 fn label(end: End) -> &'static str {
     match end {

@@ -34,6 +34,11 @@ pub(crate) struct Worker<H> {
 }
 
 impl<H: Handler> Worker<H> {
+    /// Whether nothing is in work.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.slots.available_permits() == usize::from(self.capacity)
+    }
+
     /// Works on a delivery in a task of its own, which keeps `slot` until the delivery is settled.
     pub(crate) fn begin(self: &Arc<Self>, lease: Lease, slot: OwnedSemaphorePermit) {
         let worker = Arc::clone(self);

@@ -9,8 +9,7 @@ use warren_messaging::topology::QueueType;
 
 #[tokio::test]
 async fn a_redelivered_request_of_a_classic_queue_is_not_run_but_costs_an_attempt_until_none_is_left() {
-    let url = warren_testkit::broker::vhost().await.url();
-    let pipeline = Pipeline::at(&url, hasty(QueueType::Classic)).await;
+    let pipeline = Pipeline::with(hasty(QueueType::Classic)).await;
     pipeline.request(1, r#""a""#).await;
     pipeline.return_to_queue().await;
     let worker = Embedded::start(&pipeline, Echo, &[]);
@@ -21,10 +20,9 @@ async fn a_redelivered_request_of_a_classic_queue_is_not_run_but_costs_an_attemp
 
 #[tokio::test]
 async fn the_last_attempt_that_vanished_is_dead_unrun() {
-    let url = warren_testkit::broker::vhost().await.url();
     let mut topology = hasty(QueueType::Classic);
     topology.retry.max_attempts = 1;
-    let pipeline = Pipeline::at(&url, topology).await;
+    let pipeline = Pipeline::with(topology).await;
     pipeline.request(1, r#""a""#).await;
     pipeline.return_to_queue().await;
     let (handler, mut gate) = gated();

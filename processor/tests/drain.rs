@@ -1,39 +1,58 @@
 //! SIGTERM: what runs is finished, what was not begun goes back.
 
-use crate::{handlers::gated, pipeline::Pipeline, worker::{Embedded, Shipped}};
+use crate::{
+    handlers::{Echo, gated},
+    pipeline::{DEADLINE, Pipeline},
+    worker::{Embedded, shipped},
+};
 use nix::sys::signal::Signal;
-use std::path::Path;
+use std::{fs, path::Path, time::Duration};
+use tempfile::TempDir;
+use warren_testkit::{eventually, program::Program};
 
-/// An exec handler that tells by a file when it has begun, and ends when another file appears.
-fn waits_for_a_file(folder: &Path) -> Vec<String> {
-    let script = format!(
-        "touch {0}/begun-$WARREN_REQUEST_ID; while [ ! -e {0}/go ]; do sleep 0.02; done; echo '\"finished\"'",
-        folder.display()
-    );
-    ["--handler=exec", "--", "sh", "-c"].into_iter().map(str::to_owned).chain([script]).collect()
+/// A worker whose command waits until the test lets it end.
+pub struct Held {
+    pub worker: Program,
+    folder: TempDir,
 }
 
-pub async fn exists(path: &Path) {
-    let give_up = tokio::time::Instant::now() + crate::pipeline::DEADLINE;
-    while !path.exists() {
-        assert!(tokio::time::Instant::now() < give_up, "{} did not appear", path.display());
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+impl Held {
+    pub fn start(pipeline: &Pipeline) -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let worker = shipped(pipeline, &["--handler=exec", "--", "sh", "-c", &Self::script(folder.path())]);
+        Self { worker, folder }
+    }
+
+    fn script(folder: &Path) -> String {
+        format!(
+            "touch {0}/begun-$WARREN_REQUEST_ID; while [ ! -e {0}/go ]; do sleep 0.02; done; echo '\"finished\"'",
+            folder.display()
+        )
+    }
+
+    /// Waits until the command runs for this request.
+    pub async fn begun(&self, id: u32) {
+        let file = self.folder.path().join(format!("begun-{id}"));
+        eventually("the command to begin", DEADLINE, async || file.exists()).await;
+    }
+
+    pub fn let_go(&self) {
+        fs::write(self.folder.path().join("go"), "").expect("can be written");
     }
 }
 
 #[tokio::test]
 async fn sigterm_finishes_what_runs_and_ends_with_status_0() {
-    let (pipeline, folder) = (Pipeline::declared().await, tempfile::tempdir().expect("a folder"));
-    let arguments = waits_for_a_file(folder.path());
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut worker = Shipped::start(&pipeline, &arguments);
+    let pipeline = Pipeline::declared().await;
+    let mut held = Held::start(&pipeline);
     pipeline.request(1, "0").await;
-    exists(&folder.path().join("begun-1")).await;
-    worker.signal(Signal::SIGTERM);
+    held.begun(1).await;
+    held.worker.terminate();
+    held.worker.wait_for_line("takes no more requests", DEADLINE).await;
     pipeline.request(2, "0").await;
-    std::fs::write(folder.path().join("go"), "").expect("is written");
+    held.let_go();
     assert_eq!(pipeline.result().await.json()["processingResults"], "finished");
-    assert_eq!(worker.ended().await.code(), Some(0));
+    assert_eq!(held.worker.wait(DEADLINE).await.code(), Some(0));
     assert_eq!(pipeline.depth(&pipeline.topology.requests()).await, 1, "the later one waits for another worker");
 }
 
@@ -56,27 +75,23 @@ async fn what_was_prefetched_but_not_begun_is_given_back_at_once() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_at_once() {
-    let (pipeline, folder) = (Pipeline::declared().await, tempfile::tempdir().expect("a folder"));
-    let arguments = waits_for_a_file(folder.path());
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut worker = Shipped::start(&pipeline, &arguments);
+async fn a_second_signal_ends_at_once_and_the_request_is_there_again() {
+    let pipeline = Pipeline::declared().await;
+    let mut held = Held::start(&pipeline);
     pipeline.request(1, "0").await;
-    exists(&folder.path().join("begun-1")).await;
-    worker.signal(Signal::SIGTERM);
-    // It hears only signals that it can tell apart: the first has to be taken before the second is sent.
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    worker.signal(Signal::SIGTERM);
-    assert_eq!(worker.ended().await.code(), Some(130));
-    std::fs::write(folder.path().join("go"), "").expect("is written");
+    held.begun(1).await;
+    held.worker.terminate();
+    held.worker.wait_for_line("takes no more requests", DEADLINE).await;
+    held.worker.signal(Signal::SIGINT);
+    assert_eq!(held.worker.wait(DEADLINE).await.code(), Some(130));
+    held.let_go();
     pipeline.settles_at(&pipeline.topology.requests(), 1).await;
 }
 
 #[tokio::test]
-async fn an_idle_worker_whose_broker_is_away_stops_at_once() {
-    let pipeline = Pipeline::declared().await;
-    let (handler, _gate) = gated();
-    let url = "--amqp-url=amqp://127.0.0.1:1";
-    let worker = Embedded::start_with(&pipeline, handler, &[url]);
-    worker.stop().await;
+async fn a_worker_whose_broker_is_away_stops_at_once() {
+    let mut pipeline = Pipeline::undeclared().await;
+    pipeline.url = format!("amqp://127.0.0.1:{}", warren_testkit::free_port());
+    let worker = Embedded::start(&pipeline, Echo, &[]);
+    tokio::time::timeout(Duration::from_secs(5), worker.stop()).await.expect("nothing is worth waiting for");
 }

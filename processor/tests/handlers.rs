@@ -27,6 +27,7 @@ pub struct Gated {
     begun: mpsc::UnboundedSender<String>,
     gate: watch::Receiver<bool>,
     times: Mutex<HashMap<String, u32>>,
+    end: fn(u32) -> Outcome,
 }
 
 /// The test's side of [`Gated`].
@@ -35,9 +36,19 @@ pub struct Gate {
     gate: watch::Sender<bool>,
 }
 
+/// Ends with how often the request was run.
 pub fn gated() -> (Gated, Gate) {
+    gated_with(|time| Outcome::done(&format!("run {time}")))
+}
+
+/// Fails for now, each time.
+pub fn gated_failure() -> (Gated, Gate) {
+    gated_with(|time| Outcome::again(format_args!("run {time} failed")))
+}
+
+fn gated_with(end: fn(u32) -> Outcome) -> (Gated, Gate) {
     let ((begun, begins), (gate, opened)) = (mpsc::unbounded_channel(), watch::channel(false));
-    (Gated { begun, gate: opened, times: Mutex::default() }, Gate { begun: begins, gate })
+    (Gated { begun, gate: opened, times: Mutex::default(), end }, Gate { begun: begins, gate })
 }
 
 impl Gate {
@@ -70,6 +81,6 @@ impl Handler for Gated {
         let _ = self.begun.send(id);
         let mut gate = self.gate.clone();
         gate.wait_for(|open| *open).await.expect("the test lives");
-        Outcome::done(&format!("run {time}"))
+        (self.end)(time)
     }
 }

@@ -1,18 +1,24 @@
 //! A pipeline of a test's own: declared, written to and read from as the web side would.
 
-use jiff::Timestamp;
 use lapin::{
     BasicProperties, Channel, Connection,
-    options::{BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions},
+    options::{
+        BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions,
+        QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    },
     types::{AMQPValue, FieldTable},
 };
 use serde_json::Value;
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use std::{thread, time::Duration};
 use warren_messaging::{
     link,
     retry::RetryPolicy,
     topology::{Argument, QueueType, Topology, check, declare::declare},
+};
+use warren_testkit::{
+    broker::{Vhost, vhost},
+    eventually,
+    eventually::when,
 };
 
 /// How long anything may take that should take milliseconds, on a machine that is busy with other tests.
@@ -24,6 +30,8 @@ pub struct Pipeline {
     pub topology: Topology,
     connection: Connection,
     channel: Channel,
+    /// Deleted with the pipeline; none on a broker of the test's own.
+    _vhost: Option<Vhost>,
 }
 
 /// What came out of a queue.
@@ -57,20 +65,28 @@ pub fn hasty(queue_type: QueueType) -> Topology {
 impl Pipeline {
     /// Quorum queues on the shared broker.
     pub async fn declared() -> Self {
-        Self::at(&warren_testkit::broker::vhost().await.url(), hasty(QueueType::Quorum)).await
+        Self::with(hasty(QueueType::Quorum)).await
     }
 
-    /// Such a pipeline at this address.
-    pub async fn at(url: &str, topology: Topology) -> Self {
-        let pipeline = Self::undeclared(url, topology).await;
+    /// Such queues on the shared broker.
+    pub async fn with(topology: Topology) -> Self {
+        let pipeline = Self { topology, ..Self::undeclared().await };
         pipeline.declare(None).await;
         pipeline
     }
 
-    /// A connection only.
-    pub async fn undeclared(url: &str, topology: Topology) -> Self {
+    /// An empty virtual host on the shared broker.
+    pub async fn undeclared() -> Self {
+        // Tests run on threads that are named after them.
+        let vhost = vhost(thread::current().name().unwrap_or("processor")).await;
+        let pipeline = Self::at(&vhost.url()).await;
+        Self { _vhost: Some(vhost), ..pipeline }
+    }
+
+    /// What is at this address.
+    pub async fn at(url: &str) -> Self {
         let (connection, channel) = open(url).await;
-        Self { url: url.to_owned(), topology, connection, channel }
+        Self { url: url.to_owned(), topology: hasty(QueueType::Quorum), connection, channel, _vhost: None }
     }
 
     /// Declares everything, with another delivery limit if one is given.
@@ -85,13 +101,44 @@ impl Pipeline {
 
     /// After the broker was away.
     pub async fn reconnect(&mut self) {
-        let give_up = Instant::now() + DEADLINE;
         let url = self.url.parse().expect("is an address");
-        while link::connect(&url, "test").await.is_err() {
-            assert!(Instant::now() < give_up, "the broker did not come back");
-            sleep(Duration::from_millis(50)).await;
-        }
+        let back = async || link::connect(&url, "test").await.map_err(|error| format!("{error:?}"));
+        eventually("the broker to be back", DEADLINE, back).await;
         (self.connection, self.channel) = open(&self.url).await;
+    }
+
+    /// Takes a binding away, as somebody who tidies up would.
+    pub async fn unbind(&self, queue: &str, key: &str) {
+        let exchange = self.topology.exchange.as_str().into();
+        let unbound = self.channel.queue_unbind(queue.into(), exchange, key.into(), FieldTable::default());
+        unbound.await.expect("is unbound");
+    }
+
+    /// A queue of its own for everything with this key.
+    pub async fn listen_to(&self, key: &str) -> String {
+        let queue = format!("test.{key}");
+        let declared =
+            self.channel.queue_declare(queue.as_str().into(), QueueDeclareOptions::durable(), FieldTable::default());
+        declared.await.expect("is declared");
+        let exchange = self.topology.exchange.as_str().into();
+        let options = QueueBindOptions::default();
+        let bound =
+            self.channel.queue_bind(queue.as_str().into(), exchange, key.into(), options, FieldTable::default());
+        bound.await.expect("is bound");
+        queue
+    }
+
+    pub async fn delete(&self, queue: &str) {
+        self.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.expect("is deleted");
+    }
+
+    /// Takes the next request and gives it back, as a worker that crashed.
+    pub async fn return_to_queue(&self) {
+        let queue = self.topology.requests();
+        let got = self.channel.basic_get(queue.as_str().into(), BasicGetOptions::default()).await.expect("is answered");
+        let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        got.expect("a request is there").delivery.acker.nack(back).await.expect("is given back");
+        self.settles_at(&queue, 1).await;
     }
 
     /// A request as the original demo's web service sends it: an integer id and no properties at all.
@@ -116,17 +163,13 @@ impl Pipeline {
         assert!(matches!(confirmed, lapin::Confirmation::Ack(None)), "{confirmed:?}");
     }
 
-    /// The next message with this routing key's meaning; other messages in the queue are thrown away.
+    /// The next message of this type; others before it are thrown away.
     pub async fn next(&self, queue: &str, kind: &str) -> Taken {
-        let give_up = Instant::now() + DEADLINE;
-        loop {
-            match self.take(queue).await {
-                Some(taken) if taken.properties.kind().as_ref().is_some_and(|is| is.as_str() == kind) => return taken,
-                Some(_) => {}
-                None => sleep(Duration::from_millis(10)).await,
-            }
-            assert!(Instant::now() < give_up, "no `{kind}` in {queue} within {DEADLINE:?}: {}", self.depths().await);
-        }
+        let look = async || match self.take(queue).await {
+            Some(taken) if taken.properties.kind().as_ref().is_some_and(|is| is.as_str() == kind) => Ok(taken),
+            other => Err(format!("{other:?} in {}", self.depths().await)),
+        };
+        eventually(&format!("a message of type {kind} in {queue}"), DEADLINE, look).await
     }
 
     pub async fn result(&self) -> Taken {
@@ -150,16 +193,13 @@ impl Pipeline {
 
     /// Waits until a queue holds this many ready messages.
     pub async fn settles_at(&self, queue: &str, depth: u32) {
-        let give_up = Instant::now() + DEADLINE;
-        while self.depth(queue).await != depth {
-            assert!(Instant::now() < give_up, "{queue} did not reach {depth}: {}", self.depths().await);
-            sleep(Duration::from_millis(10)).await;
-        }
+        let look = async || when(self.depth(queue).await, |seen| *seen == depth);
+        eventually(&format!("{queue} to hold {depth}"), DEADLINE, look).await;
     }
 
     /// Every queue with what is ready in it, for whoever reads a failure.
     pub async fn depths(&self) -> String {
-        let mut text = format!("{}: ", Timestamp::now());
+        let mut text = String::new();
         for queue in self.topology.plan().queues {
             text.push_str(&format!("{}={} ", queue.name, self.depth(&queue.name).await));
         }

@@ -1,13 +1,8 @@
 //! Failures: through the retry queues, and to the dead letters.
 
-use crate::{
-    handlers::Fails,
-    pipeline::{Pipeline, hasty},
-    worker::Embedded,
-};
+use crate::{handlers::Fails, pipeline::Pipeline, worker::Embedded};
 use serde_json::json;
 use std::time::{Duration, Instant};
-use warren_messaging::topology::QueueType;
 use warren_processor::Outcome;
 
 #[tokio::test]
@@ -66,8 +61,7 @@ async fn a_panic_costs_an_attempt_and_nothing_else() {
 
 #[tokio::test]
 async fn a_retry_whose_queue_is_unbound_waits_in_work_until_it_is_bound_again() {
-    let vhost = warren_testkit::broker::vhost().await;
-    let pipeline = Pipeline::at(&vhost.url(), hasty(QueueType::Quorum)).await;
+    let pipeline = Pipeline::declared().await;
     let tier = pipeline.topology.retry_tier(Duration::from_millis(100));
     pipeline.unbind(&tier, "retry.100ms").await;
     let worker = Embedded::start(&pipeline, Fails(|_| Outcome::again("busy")), &[]);

@@ -2,15 +2,12 @@
 
 use crate::pipeline::{DEADLINE, Pipeline};
 use clap::Parser;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use std::process::ExitStatus;
-use tokio::{process, task::JoinHandle, time::timeout};
+use std::process::Command;
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use warren_messaging::duration;
 use warren_processor::{Handler, RunError, WorkerSettings, run_until};
+use warren_testkit::program::Program;
 
 #[derive(Parser)]
 struct Options {
@@ -61,21 +58,8 @@ impl Embedded {
 }
 
 /// The program that is shipped; killed when dropped.
-pub struct Shipped(process::Child);
-
-impl Shipped {
-    pub fn start(pipeline: &Pipeline, more: &[&str]) -> Self {
-        let mut command = process::Command::new(env!("CARGO_BIN_EXE_warren-processor"));
-        command.args(options(pipeline)).args(more).kill_on_drop(true);
-        Self(command.spawn().expect("the program starts"))
-    }
-
-    pub fn signal(&self, signal: Signal) {
-        let id = self.0.id().and_then(|id| i32::try_from(id).ok()).expect("it runs");
-        kill(Pid::from_raw(id), signal).expect("it can be signalled");
-    }
-
-    pub async fn ended(&mut self) -> ExitStatus {
-        timeout(DEADLINE, self.0.wait()).await.expect("ends in time").expect("can be waited for")
-    }
+pub fn shipped(pipeline: &Pipeline, more: &[&str]) -> Program {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_warren-processor"));
+    command.args(options(pipeline)).args(more);
+    Program::start(command)
 }

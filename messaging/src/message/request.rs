@@ -34,6 +34,17 @@ pub fn retry(id: &RequestId, body: &[u8], came_with: &BasicProperties, attempt: 
     Outgoing::new(topology::retry_key(delay), "request", id, body.to_vec()).with_headers(headers)
 }
 
+/// The same request, to be delivered again as if it had never been: for what was taken and not begun.
+#[must_use]
+pub fn untouched(body: &[u8], came_with: &BasicProperties) -> Outgoing {
+    let headers = Incoming(came_with).own_headers();
+    let mut properties = super::properties("request", None).with_headers(headers);
+    if let Some(id) = came_with.message_id() {
+        properties = properties.with_message_id(id.clone());
+    }
+    Outgoing { routing_key: topology::REQUEST_KEY.into(), body: body.to_vec(), properties, mandatory: true }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -61,11 +61,15 @@ pub(super) fn web(pipeline: &Pipeline, web: &Web, port: i32) -> Vec<EnvVar> {
 /// The processor's environment. Last come the user's variables for an exec handler: its command is started by the
 /// processor and inherits them.
 pub(super) fn processor(pipeline: &Pipeline, processor: &Processor, port: i32) -> Vec<EnvVar> {
-    let mut variables = both(pipeline);
+    let (mut variables, retry) = (both(pipeline), &pipeline.topology.retry);
     variables.extend([
         plain(LISTEN, format!("0.0.0.0:{port}")),
         plain(CONCURRENCY, processor.concurrency),
         plain(TIMEOUT, duration::format(processor.timeout)),
+        plain(settings::MAX_ATTEMPTS, retry.max_attempts),
+        plain(settings::INITIAL_DELAY, duration::format(retry.initial_delay)),
+        plain(settings::FACTOR, retry.factor),
+        plain(settings::MAX_DELAY, duration::format(retry.max_delay)),
     ]);
     match &processor.handler {
         Handler::Demo { delay } => {
@@ -85,15 +89,11 @@ pub(super) fn http_container(http: &HttpHandler) -> Vec<EnvVar> {
 }
 
 fn both(pipeline: &Pipeline) -> Vec<EnvVar> {
-    let (topology, retry) = (&pipeline.topology, &pipeline.topology.retry);
+    let topology = &pipeline.topology;
     vec![
         from_secret(settings::AMQP_URL, &pipeline.broker),
         plain(settings::EXCHANGE, &topology.exchange),
         plain(settings::QUEUE_TYPE, topology.queue_type),
-        plain(settings::MAX_ATTEMPTS, retry.max_attempts),
-        plain(settings::INITIAL_DELAY, duration::format(retry.initial_delay)),
-        plain(settings::FACTOR, retry.factor),
-        plain(settings::MAX_DELAY, duration::format(retry.max_delay)),
         from_field(settings::WORKER_NAME, "metadata.name"),
     ]
 }

@@ -66,12 +66,7 @@ fn vanished(id: &RequestId, received: Received<'_>, rules: &Rules) -> Settlement
     Settlement { end: End::Retry(delay), actions: vec![Action::Publish(message), Action::Ack], error: Some(error) }
 }
 
-pub(super) fn dead(
-    id: Option<&RequestId>,
-    received: Received<'_>,
-    reason: FailureReason,
-    error: String,
-) -> Settlement {
+pub(super) fn dead(id: Option<&RequestId>, received: Received<'_>, reason: FailureReason, error: String) -> Settlement {
     let attempt = Incoming(received.properties).attempt();
     let message = failure(id, received.body, received.properties, attempt, reason, &error);
     Settlement { end: End::Dead(reason), actions: vec![Action::Publish(message), Action::Ack], error: Some(error) }

@@ -6,9 +6,15 @@ use super::{
     command::Command,
 };
 use crate::{Handler, Outcome, Work};
-use std::process::ExitStatus;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use std::{pin::pin, process::ExitStatus, time::Duration};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::timeout,
+};
 use warren_messaging::request_id::RequestId;
+
+/// How long the pipes of a command that has ended may still bring something.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs a command once per request.
 #[derive(Debug)]
@@ -34,26 +40,34 @@ impl Handler for PerMessage {
 
 impl PerMessage {
     async fn finish(&self, mut child: Child, pipes: Pipes, work: Work<'_>) -> Outcome {
-        let words = LastWords::default();
-        let (_, stdout, ()) =
-            tokio::join!(feed(pipes.stdin, work.data.get()), self.read(pipes.stdout), words.listen(pipes.stderr));
-        let Some(stdout) = stdout else {
+        let (words, mut stdout) = (LastWords::default(), Vec::new());
+        let ended = {
+            let (reading, listening) = (self.read(pipes.stdout, &mut stdout), words.listen(pipes.stderr));
+            let mut talking = pin!(async { tokio::join!(feed(pipes.stdin, work.data.get()), reading, listening) });
+            tokio::select! {
+                _ = &mut talking => child.ended().await,
+                ended = child.ended() => {
+                    // What it left running in the background may hold the pipes for ever.
+                    let _ = timeout(PATIENCE, talking).await;
+                    ended
+                }
+            }
+        };
+        if stdout.len() > self.max_result_bytes {
             let limit = self.max_result_bytes;
             return Outcome::never(format_args!("the result is larger than {limit} bytes: {MOVED}"));
-        };
-        match child.ended().await {
+        }
+        match ended {
             Ok(status) => self.outcome(status, &stdout, &words, work.request_id),
             Err(error) => Outcome::again(format_args!("cannot wait for `{}`: {error}", self.command.program())),
         }
     }
 
-    /// All that the command says, or `None` when that is too much.
-    async fn read(&self, stdout: impl tokio::io::AsyncRead + Unpin) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
+    /// All that the command says, or one byte more than is allowed.
+    async fn read(&self, stdout: impl tokio::io::AsyncRead + Unpin, bytes: &mut Vec<u8>) {
         let beyond = u64::try_from(self.max_result_bytes).unwrap_or(u64::MAX).saturating_add(1);
         // A pipe that fails is one that ended.
-        let _ = stdout.take(beyond).read_to_end(&mut bytes).await;
-        (bytes.len() <= self.max_result_bytes).then_some(bytes)
+        let _ = stdout.take(beyond).read_to_end(bytes).await;
     }
 
     fn outcome(&self, status: ExitStatus, stdout: &[u8], words: &LastWords, id: &RequestId) -> Outcome {

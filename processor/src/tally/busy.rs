@@ -50,8 +50,7 @@ mod tests {
 
     #[test]
     fn busy_time_grows_while_handlers_run_and_by_as_many_as_run() {
-        let mut busy = Busy::default();
-        busy.running = 2;
+        let mut busy = Busy { running: 2, ..Busy::default() };
         let later = busy.until + Duration::from_secs(3);
         busy.advance(later);
         assert!((busy.seconds - 6.0).abs() < 1e-9);

@@ -7,13 +7,14 @@ use crate::{
         command::Command,
     },
 };
+use futures::FutureExt as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::{io, os::unix::process::ExitStatusExt as _, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     process::{ChildStdin, ChildStdout},
-    task::AbortHandle,
+    task::JoinHandle,
 };
 use warren_messaging::request_id::RequestId;
 
@@ -27,7 +28,7 @@ pub(super) struct Companion {
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
     words: LastWords,
-    listening: AbortHandle,
+    listening: JoinHandle<()>,
 }
 
 impl Drop for Companion {
@@ -63,13 +64,15 @@ impl Companion {
         let (child, pipes) = Child::start(&mut command.prepare())?;
         let words = LastWords::default();
         let listener = words.clone();
-        let listening = tokio::spawn(async move { listener.listen(pipes.stderr).await }).abort_handle();
+        let listening = tokio::spawn(async move { listener.listen(pipes.stderr).await });
         Ok(Self { child, stdin: pipes.stdin, stdout: BufReader::new(pipes.stdout), words, listening })
     }
 
     /// Whether it still runs and has said nothing unasked.
     pub(super) fn is_alive(&mut self) -> bool {
-        self.stdout.buffer().is_empty() && self.child.runs()
+        // A line that nobody asked for would be taken for the next request's answer.
+        let silent = self.stdout.fill_buf().now_or_never().is_none();
+        silent && self.child.runs()
     }
 
     /// One line to it, one line back. Both at once: it may answer before it has read all.
@@ -93,6 +96,8 @@ impl Companion {
             },
             _ => "the command closed its output before it answered".to_owned(),
         };
+        // What it said last may still be on its way.
+        let _ = tokio::time::timeout(PATIENCE, &mut self.listening).await;
         let words = self.words.after(&what);
         tracing::debug!(stderr = self.words.text(), "the command's standard error");
         words
