@@ -155,6 +155,8 @@ fn query(url: &Url) -> Result<AMQPQueryString, BrokerUrlError> {
     // Half the broker's own default, so that a half-open connection is noticed within 20 s.
     query.heartbeat.get_or_insert(10);
     query.connection_timeout.get_or_insert(10_000);
+    // lapin reserves 64 frames per connection, 8 MiB at the broker's own 128 KiB; bodies are split into frames anyway.
+    query.frame_max.get_or_insert(32 * 1024);
     Ok(query)
 }
 

@@ -25,9 +25,9 @@ use warren_messaging::{
 
 /// How soon a lost channel is noticed by somebody who waits for something else.
 const LOSS_POLL: Duration = Duration::from_millis(500);
-/// An idle worker subscribes anew this often. When its queue is deleted and declared again at once, RabbitMQ 3.10
-/// sends no basic.cancel: it subscribes the consumer to the new quorum queue by itself, and then drops every delivery
-/// to it, for ever. Nothing tells the worker, and quorum queues refuse `x-cancel-on-ha-failover`.
+/// An idle worker subscribes anew this often. When its queue is deleted and declared again at once, RabbitMQ 3.10.8
+/// sends no basic.cancel; the new quorum queue shows the old consumer, and requests assigned to it that never arrive.
+/// Nothing tells the worker, and quorum queues refuse `x-cancel-on-ha-failover`.
 const RENEWAL: Duration = Duration::from_secs(15);
 
 /// Consumes the request queue, connection after connection.

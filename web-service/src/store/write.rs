@@ -98,10 +98,16 @@ enum Write<'a> {
 
 /// Kinds may be applied apart from each other, since changes commute.
 async fn apply(connection: &mut SqliteConnection, changes: &[&Change]) -> sqlx::Result<()> {
-    let mut transaction = connection.begin().await?;
     let (submitted, rest): (Vec<_>, Vec<_>) =
         changes.iter().copied().partition(|change: &&Change| matches!(change.what, What::Submitted));
     let (ended, progress): (Vec<_>, Vec<_>) = rest.into_iter().partition(|change| change.is_final());
+    // One statement is a transaction of its own, and saves two of three ways to SQLite's thread: the usual case.
+    match (submitted.len(), ended.len(), progress.len()) {
+        (1..=MAX_ROWS, 0, 0) => return submit(connection, &submitted).await,
+        (0, 1..=MAX_ROWS, 0) => return end(connection, &ended).await,
+        _ => {}
+    }
+    let mut transaction = connection.begin().await?;
     for rows in submitted.chunks(MAX_ROWS) {
         submit(&mut transaction, rows).await?;
     }
