@@ -101,7 +101,7 @@ impl Store {
         let (options, reader) = sqlite::open(path).await?;
         let (writer, jobs) = mpsc::channel(WRITE_QUEUE);
         let health = StoreHealth::default();
-        let writing = tokio::spawn(Writer::new(options, health.clone()).work(jobs));
+        let writing = tokio::spawn(Writer::new(options, reader.clone(), health.clone()).work(jobs));
         tokio::spawn(health::probe_while_unhealthy(health.clone(), writer.downgrade()));
         Ok((Self { writer, reader, health }, writing))
     }

@@ -3,7 +3,8 @@
 use super::{Job, StoreError, StoreHealth};
 use crate::record::{Change, Status, What};
 use sqlx::{
-    ConnectOptions as _, Connection as _, QueryBuilder, Sqlite, SqliteConnection, sqlite::SqliteConnectOptions,
+    ConnectOptions as _, Connection as _, QueryBuilder, Sqlite, SqliteConnection, SqlitePool,
+    sqlite::SqliteConnectOptions,
 };
 use tokio::sync::mpsc;
 
@@ -17,12 +18,14 @@ const MAX_JOBS: usize = 1024;
 pub(super) struct Writer {
     options: SqliteConnectOptions,
     connection: Option<SqliteConnection>,
+    /// Closed before this one: only the last connection, if it may write, folds the write-ahead log back.
+    readers: SqlitePool,
     health: StoreHealth,
 }
 
 impl Writer {
-    pub(super) fn new(options: SqliteConnectOptions, health: StoreHealth) -> Self {
-        Self { options, connection: None, health }
+    pub(super) fn new(options: SqliteConnectOptions, readers: SqlitePool, health: StoreHealth) -> Self {
+        Self { options, connection: None, readers, health }
     }
 
     /// Works until every [`super::Store`] is gone.
@@ -80,6 +83,7 @@ impl Writer {
 
     /// Folds the write-ahead log back into the database file.
     async fn close(self) {
+        self.readers.close().await;
         if let Some(connection) = self.connection
             && let Err(error) = connection.close().await
         {
