@@ -5,10 +5,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 EXAMPLE ?= examples/processing.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build demo check test crds bench
+.PHONY: help packages build demo check test crds bench bench-operator images cluster cluster-down
 
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 packages:
 	@scripts/install-packages
@@ -29,11 +29,29 @@ test: packages ## everything: formatting, lints, every test on real servers
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	@$(CARGO) build --workspace --bins
-	@scripts/test-figures $(TARGET)/debug/warren-testkit run -- $(CARGO) test --workspace
+	@scripts/test-figures env CARGO=$(CARGO) scripts/with-cluster $(TARGET)/images \
+		$(TARGET)/debug/warren-testkit run -- $(CARGO) test --workspace
 
-crds: ## write crds/ anew from the code
+crds: ## write crds/ anew from the code, for the chart too
 	@$(CARGO) run --quiet --package warren-operator -- crd --write crds
+	@cp crds/*.yaml charts/warren/files/
 
 bench: packages ## measure a release build beside a bare RabbitMQ client
 	@$(CARGO) build --release --workspace --bins
 	@$(TARGET)/release/warren-bench
+
+bench-operator: packages images ## measure the operator with 1, 100 and 1,000 pipelines
+	@$(CARGO) build --workspace --bins
+	@kubeconfig=$$(testkit/cluster/up --control-plane-only) && \
+		PATH=$${XDG_CACHE_HOME:-$$HOME/.cache}/warren-cluster/bin:$$PATH KUBECONFIG=$$kubeconfig \
+		$(TARGET)/debug/warren-testkit run -- scripts/bench-operator $(TARGET)/*-linux-gnu/release/warren-operator; \
+		status=$$?; testkit/cluster/down --control-plane-only; exit $$status
+
+images: ## build the container images target/images/*.tar; no Docker needed
+	@CARGO=$(CARGO) scripts/images $(TARGET)/images
+
+cluster: ## start a real Kubernetes on this machine, as root (the first time it is built: 20 minutes)
+	@kubeconfig=$$(testkit/cluster/up) && echo "export KUBECONFIG=$$kubeconfig"
+
+cluster-down: ## end it
+	@testkit/cluster/down

@@ -9,7 +9,7 @@ use lapin::{
 };
 use std::path::Path;
 use warren_messaging::{
-    broker_url::BrokerUrl,
+    broker,
     link::connect,
     message::{Outgoing, Request},
     topology::{Topology, declare::declare},
@@ -26,7 +26,7 @@ pub struct Broker {
     /// What was declared.
     pub topology: Topology,
     node: Node,
-    url: BrokerUrl,
+    reached_at: broker::Broker,
     control: Channel,
     _connection: Connection,
 }
@@ -35,12 +35,12 @@ impl Broker {
     /// Starts it in a folder of `scratch`, and declares the pipeline `p` as Warren's operator does.
     pub async fn start(scratch: &Path) -> anyhow::Result<Self> {
         let node = Node::start(Settings { ephemeral: true, ..Settings::new(scratch.join("rabbitmq")) }).await?;
-        let url: BrokerUrl = node.url().parse()?;
-        let connection = connect(&url, "bench control").await?;
+        let reached_at: broker::Broker = node.url().parse()?;
+        let connection = connect(&reached_at, "bench control").await?;
         let topology = Topology::named("p");
         declare(&connection, &topology.plan()).await?;
         let control = connection.create_channel().await?;
-        Ok(Self { topology, node, url, control, _connection: connection })
+        Ok(Self { topology, node, reached_at, control, _connection: connection })
     }
 
     /// Its address as the programs take it.
@@ -62,7 +62,7 @@ impl Broker {
 
     /// Another connection.
     pub async fn connect(&self, name: &str) -> anyhow::Result<Connection> {
-        Ok(connect(&self.url, name).await?)
+        Ok(connect(&self.reached_at, name).await?)
     }
 
     /// Another connection's only channel, in confirm mode.

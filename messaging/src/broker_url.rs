@@ -46,6 +46,12 @@ impl BrokerUrl {
         self.0.clone()
     }
 
+    /// Whether TLS is spoken there.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.0.scheme == AMQPScheme::AMQPS
+    }
+
     /// `host:port`, for messages.
     #[must_use]
     pub fn host_and_port(&self) -> String {

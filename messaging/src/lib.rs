@@ -4,6 +4,7 @@
 //!
 //! Nothing here knows Kubernetes or HTTP.
 
+pub mod broker;
 pub mod broker_url;
 pub mod duration;
 pub mod error_chain;

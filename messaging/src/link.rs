@@ -15,12 +15,17 @@ pub use error::LinkError;
 pub use state::LinkState;
 
 use crate::{
-    broker_url::BrokerUrl,
+    broker::Broker,
     error_chain::Chain,
     topology::{TopologyPlan, check},
 };
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use lapin::{Connection, ConnectionProperties};
+use lapin::{
+    Connection, ConnectionProperties,
+    runtime::default_runtime,
+    tcp::{AsyncTcpStream, RustlsConnector},
+    uri::{AMQPAuthority, AMQPUri},
+};
 use std::{
     future::Future,
     time::{Duration, Instant},
@@ -61,7 +66,7 @@ impl Opened<'_> {
 
 /// A connection to keep.
 pub struct Link {
-    url: BrokerUrl,
+    broker: Broker,
     name: String,
     needs: Option<TopologyPlan>,
     state: watch::Sender<LinkState>,
@@ -71,9 +76,9 @@ impl Link {
     /// A link named `name` at the broker (its management page shows the name), which serves only once all that
     /// `needs` names exists.
     #[must_use]
-    pub fn new(url: BrokerUrl, name: impl Into<String>, needs: Option<TopologyPlan>) -> Self {
+    pub fn new(broker: impl Into<Broker>, name: impl Into<String>, needs: Option<TopologyPlan>) -> Self {
         let (state, _) = watch::channel(LinkState::Connecting { last_error: None });
-        Self { url, name: name.into(), needs, state }
+        Self { broker: broker.into(), name: name.into(), needs, state }
     }
 
     /// What the link is doing, always the latest.
@@ -116,12 +121,12 @@ impl Link {
     ) -> Result<(), LinkError> {
         let Some(found) = stop.run_until_cancelled(self.await_topology(connection)).await else { return Ok(()) };
         found?;
-        tracing::info!(link = self.name, broker = %self.url, "connected");
+        tracing::info!(link = self.name, broker = %self.broker.url, "connected");
         session.serve(Opened { connection, state: &self.state, stop }).await
     }
 
     async fn open(&self) -> Result<Connection, LinkError> {
-        connect(&self.url, &self.name).await
+        connect(&self.broker, &self.name).await
     }
 
     async fn await_topology(&self, connection: &Connection) -> Result<(), LinkError> {
@@ -157,15 +162,33 @@ impl Link {
 /// Opens one connection that will not come back by itself: for a check, a declaration, a test.
 ///
 /// # Errors
-/// The broker cannot be reached, refuses the login or the virtual host, or does not answer in time.
-pub async fn connect(url: &BrokerUrl, name: &str) -> Result<Connection, LinkError> {
-    let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connecting = Connection::connect_uri(url.to_uri(), properties);
-    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+/// The broker cannot be reached, is not the one that it should be, refuses the login or the virtual host, or does not
+/// answer in time.
+pub async fn connect(broker: &Broker, name: &str) -> Result<Connection, LinkError> {
+    let tls = broker.tls().map_err(|source| LinkError::NoAuthorities { source })?;
+    match tokio::time::timeout(CONNECT_TIMEOUT, open(broker.url.to_uri(), name, tls)).await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(LinkError::from_connect(url, error)),
-        Err(_) => Err(LinkError::NoAnswer { broker: url.host_and_port() }),
+        Ok(Err(error)) => Err(LinkError::from_connect(&broker.url, error)),
+        Err(_) => Err(LinkError::NoAnswer { broker: broker.url.host_and_port() }),
     }
+}
+
+async fn open(uri: AMQPUri, name: &str, tls: Option<RustlsConnector>) -> lapin::Result<Connection> {
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let connecting = Connection::connector(
+        uri,
+        default_runtime()?,
+        async move |uri, runtime| {
+            let AMQPAuthority { host, port, .. } = uri.authority;
+            let plain = AsyncTcpStream::connect(&runtime, runtime.to_socket_addrs((host.clone(), port))).await?;
+            match &tls {
+                None => Ok(plain),
+                Some(tls) => Ok(plain.into_rustls(tls, &host).await?),
+            }
+        },
+        properties,
+    );
+    connecting.await
 }
 
 /// 0.1 s, 0.2 s, … 5 s, then 5 s for ever, each with up to as much again by chance, so that a thousand workers

@@ -3,7 +3,7 @@
 mod lane;
 
 use crate::{
-    broker_url::BrokerUrl,
+    broker::Broker,
     link::{Link, LinkError, LinkState, Opened, Session},
     message::{Outgoing, Report},
     topology::TopologyPlan,
@@ -62,7 +62,7 @@ pub enum PublishError {
 /// Where and how to publish.
 pub struct PublisherSettings {
     /// The broker.
-    pub url: BrokerUrl,
+    pub broker: Broker,
     /// The connection's name at the broker.
     pub name: String,
     /// Must exist before anything is published; its exchange is published to.
@@ -94,7 +94,7 @@ impl Publisher {
         stop: CancellationToken,
     ) -> (Self, JoinHandle<()>) {
         let exchange: Arc<str> = settings.needs.exchange.as_str().into();
-        let link = Link::new(settings.url, settings.name, Some(settings.needs));
+        let link = Link::new(settings.broker, settings.name, Some(settings.needs));
         let (sender, jobs) = mpsc::channel(IN_FLIGHT);
         let publisher = Self { confirm_timeout: settings.confirm_timeout, jobs: sender, state: link.state() };
         let session = PublishSession { exchange, jobs, report };

@@ -2,18 +2,22 @@
 //! variables; a person at a terminal may use either.
 
 use crate::{
+    broker::{Broker, CaBundle},
     broker_url::BrokerUrl,
     duration,
+    error_chain::Chain,
     retry::RetryPolicy,
     topology::{QueueType, Topology},
 };
 use clap::{Arg, Args, Command, builder::TypedValueParser, error::ErrorKind};
-use std::{ffi::OsStr, time::Duration};
+use std::{ffi::OsStr, marker::PhantomData, str::FromStr, time::Duration};
 
 /// Environment variable of the broker's address.
 pub const AMQP_URL: &str = "AMQP_URL";
 /// The original demo's variable of the same meaning; [`AMQP_URL`] wins.
 pub const CLOUDAMQP_URL: &str = "CLOUDAMQP_URL";
+/// Environment variable of the certificate authorities' PEM text.
+pub const AMQP_CA_PEM: &str = "AMQP_CA_PEM";
 /// Environment variable of the exchange's name.
 pub const EXCHANGE: &str = "WARREN_EXCHANGE";
 /// Environment variable of the queue type.
@@ -34,12 +38,16 @@ pub const WORKER_NAME: &str = "WARREN_WORKER_NAME";
 #[command(next_help_heading = "Broker")]
 pub struct BrokerSettings {
     /// RabbitMQ's address: amqp://user:password@host:5672/vhost, or amqps:// for TLS
-    #[arg(long, env = AMQP_URL, hide_env_values = true, value_name = "URL", value_parser = SecretUrl, required_unless_present = "cloudamqp_url")]
+    #[arg(long, env = AMQP_URL, hide_env_values = true, value_name = "URL", value_parser = Unrepeated::<BrokerUrl>::new(), required_unless_present = "cloudamqp_url")]
     amqp_url: Option<BrokerUrl>,
 
     /// The same under the name that the original demo used; --amqp-url wins
-    #[arg(long, env = CLOUDAMQP_URL, hide_env_values = true, value_name = "URL", value_parser = SecretUrl)]
+    #[arg(long, env = CLOUDAMQP_URL, hide_env_values = true, value_name = "URL", value_parser = Unrepeated::<BrokerUrl>::new())]
     cloudamqp_url: Option<BrokerUrl>,
+
+    /// Certificate authorities to trust besides the system's for amqps://: the PEM text itself, one certificate or more
+    #[arg(long, env = AMQP_CA_PEM, hide_env_values = true, allow_hyphen_values = true, value_name = "PEM", value_parser = Unrepeated::<CaBundle>::new())]
+    amqp_ca_pem: Option<CaBundle>,
 
     /// The pipeline's exchange; its queues are named <exchange>.requests, .results, .dead and .retry.<delay>
     #[arg(long, env = EXCHANGE, default_value = "processing", value_name = "NAME")]
@@ -75,18 +83,32 @@ pub struct RetrySettings {
     retry_max_delay: Duration,
 }
 
-/// Reads a broker address. clap's own readers repeat a wrong value in their message, and this one may have a
-/// password in it.
-#[derive(Clone)]
-struct SecretUrl;
+/// Reads a value that is not repeated when it is wrong, as clap's own readers do: it may have a password in it, or be
+/// pages long.
+struct Unrepeated<T>(PhantomData<fn() -> T>);
 
-impl TypedValueParser for SecretUrl {
-    type Value = BrokerUrl;
+impl<T> Unrepeated<T> {
+    fn new() -> Self {
+        Self(PhantomData)
+    }
+}
 
-    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<BrokerUrl, clap::Error> {
-        value.to_string_lossy().parse().map_err(|error| {
+impl<T> Clone for Unrepeated<T> {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+impl<T> TypedValueParser for Unrepeated<T>
+where
+    T: FromStr<Err: std::error::Error> + Clone + Send + Sync + 'static,
+{
+    type Value = T;
+
+    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<T, clap::Error> {
+        value.to_string_lossy().parse().map_err(|error: T::Err| {
             let argument = argument.map(ToString::to_string).unwrap_or_default();
-            let message = format!("invalid value for `{argument}`: {error}\n");
+            let message = format!("invalid value for `{argument}`: {}\n", Chain(&error));
             clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
         })
     }
@@ -106,11 +128,11 @@ impl RetrySettings {
 }
 
 impl BrokerSettings {
-    /// RabbitMQ's address.
+    /// RabbitMQ's address, and whom to trust that it is RabbitMQ's.
     #[must_use]
-    pub fn url(&self) -> &BrokerUrl {
+    pub fn broker(&self) -> Broker {
         let given = self.amqp_url.as_ref().or(self.cloudamqp_url.as_ref());
-        given.expect("clap demands one of the two")
+        Broker { url: given.expect("clap demands one of the two").clone(), ca: self.amqp_ca_pem.clone() }
     }
 
     /// The topology to work on, as far as every worker needs to know it: names and queue type, but no retry tiers.
@@ -126,5 +148,36 @@ impl BrokerSettings {
             let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "worker".into());
             format!("{}-{}", host.trim(), std::process::id())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        broker: BrokerSettings,
+    }
+
+    fn parsed(ca: &str) -> Result<BrokerSettings, clap::Error> {
+        let arguments = ["program", "--amqp-url", "amqps://h", "--amqp-ca-pem", ca];
+        Program::try_parse_from(arguments).map(|program| program.broker)
+    }
+
+    #[test]
+    fn a_ca_bundle_is_taken_as_its_text() {
+        let certificate = rcgen::generate_simple_self_signed(["h".to_owned()]).expect("is made").cert.pem();
+        let broker = parsed(&certificate).expect("is a bundle").broker();
+        assert_eq!(broker.ca, Some(certificate.parse().expect("is a bundle")));
+    }
+
+    #[test]
+    fn a_wrong_ca_bundle_is_explained_and_not_repeated() {
+        let refusal = parsed("pages of something else").expect_err("is no bundle").to_string();
+        assert!(refusal.contains("--amqp-ca-pem") && refusal.contains("no certificate in it"), "{refusal}");
+        assert!(!refusal.contains("pages"), "{refusal}");
     }
 }

@@ -1,12 +1,19 @@
 //! Where a pipeline's messages go: one exchange, its queues and their bindings, as plain data.
 //!
 //! [`Topology`] says what a pipeline wants, [`Topology::plan`] turns that into what RabbitMQ must hold,
-//! [`declare`] makes it so, and [`check`] looks whether it is there.
+//! [`declare`] makes it so, and [`check`] looks whether it is there. What exists otherwise is changed by [`migrate`],
+//! what is no longer wanted goes by [`remove`].
 
 pub mod check;
 pub mod declare;
+mod error;
+pub mod migrate;
+mod object;
 mod plan;
+pub mod remove;
 
+pub use error::DeclareError;
+pub use object::Object;
 pub use plan::{Argument, QueuePlan, TopologyPlan};
 
 use crate::{duration, retry::RetryPolicy};

@@ -1,10 +1,10 @@
 //! Publishing with confirms.
 
-use crate::address;
+use crate::{address, declared};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
-    broker_url::BrokerUrl,
+    broker::Broker,
     link::{LinkState, connect},
     message::{Outgoing, Report, Request, Role},
     publisher::{PublishError, Publisher, PublisherSettings},
@@ -13,10 +13,10 @@ use warren_messaging::{
 };
 use warren_testkit::{broker, eventually};
 
-pub fn start(url: BrokerUrl, topology: &Topology) -> (Publisher, CancellationToken) {
+pub fn start(broker: Broker, topology: &Topology) -> (Publisher, CancellationToken) {
     let stop = CancellationToken::new();
     let settings = PublisherSettings {
-        url,
+        broker,
         name: "test publisher".into(),
         needs: topology.plan(),
         confirm_timeout: Duration::from_secs(5),
@@ -37,17 +37,10 @@ pub fn request(id: &str) -> Outgoing {
     Request { request_id: RequestId::from_text(id).expect("is an id"), request_data: &data }.to_message()
 }
 
-async fn declared(topology: &Topology) -> (warren_testkit::broker::Vhost, lapin::Connection) {
-    let vhost = broker::vhost("messaging").await;
-    let connection = connect(&address(&vhost), "test").await.expect("connects");
-    declare(&connection, &topology.plan()).await.expect("is declared");
-    (vhost, connection)
-}
-
 #[tokio::test]
 async fn a_confirmed_message_is_on_the_queue_persistent_and_with_its_id() {
     let topology = Topology::named("p");
-    let (vhost, connection) = declared(&topology).await;
+    let (vhost, connection, _) = declared(&topology).await;
     let (publisher, _stop) = start(address(&vhost), &topology);
     publisher.ready().await;
     publisher.publish(&request("a")).await.expect("is confirmed");
@@ -62,7 +55,7 @@ async fn a_confirmed_message_is_on_the_queue_persistent_and_with_its_id() {
 #[tokio::test]
 async fn a_full_queue_refuses_and_says_so() {
     let topology = Topology { max_length: Some(3), ..Topology::named("p") };
-    let (vhost, _connection) = declared(&topology).await;
+    let (vhost, _connection, _) = declared(&topology).await;
     let (publisher, _stop) = start(address(&vhost), &topology);
     publisher.ready().await;
     let refused =
@@ -76,7 +69,7 @@ async fn a_full_queue_refuses_and_says_so() {
 #[tokio::test]
 async fn a_key_without_a_queue_is_not_confirmed() {
     let topology = Topology::named("p");
-    let (vhost, _connection) = declared(&topology).await;
+    let (vhost, _connection, _) = declared(&topology).await;
     let (publisher, _stop) = start(address(&vhost), &topology);
     publisher.ready().await;
     let message = Outgoing { routing_key: "nowhere".into(), ..request("a") };
@@ -107,7 +100,7 @@ async fn a_missing_topology_is_waited_for_and_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn among_many_messages_in_flight_only_those_on_a_queue_count_as_confirmed() {
     let topology = Topology::named("p");
-    let (vhost, _connection) = declared(&topology).await;
+    let (vhost, _connection, _) = declared(&topology).await;
     let (publisher, _stop) = start(address(&vhost), &topology);
     publisher.ready().await;
     let publish = |number: u32| {

@@ -39,7 +39,7 @@ impl Session for Collect {
 #[tokio::test(flavor = "multi_thread")]
 async fn publisher_and_consumer_come_back_and_every_confirmed_message_arrives() {
     let mut node = broker::private().await;
-    let url = node.url().parse::<warren_messaging::broker_url::BrokerUrl>().expect("is an address");
+    let url = node.url().parse::<warren_messaging::broker::Broker>().expect("is an address");
     let topology = Topology::named("p");
     let connection = connect(&url, "test").await.expect("connects");
     declare(&connection, &topology.plan()).await.expect("is declared");

@@ -1,10 +1,11 @@
 //! Declaring a topology, and looking whether it is there.
 
-use crate::address;
+use crate::{address, declared, is_bound};
 use warren_messaging::{
     link::{LinkError, connect},
     topology::{
-        QueueType, Topology, check,
+        QueueType, Topology,
+        check::{self, Counts},
         declare::{DeclareError, declare},
     },
 };
@@ -70,14 +71,14 @@ async fn what_is_missing_is_named() {
     assert_eq!(missing.len(), plan.queues.len() + 1);
     declare(&connection, &plan).await.expect("is declared");
     assert!(check::missing(&connection, &plan).await.expect("answers").is_empty());
-    assert_eq!(check::depth(&connection, "p.requests").await.expect("answers"), Some(0));
-    assert_eq!(check::depth(&connection, "p.nothing").await.expect("answers"), None);
+    assert_eq!(check::counts(&connection, "p.requests").await.expect("answers"), Some(Counts::default()));
+    assert_eq!(check::counts(&connection, "p.nothing").await.expect("answers"), None);
 }
 
 #[tokio::test]
 async fn a_refused_login_and_an_unknown_vhost_are_told_apart_without_the_password() {
     let vhost = broker::vhost("messaging").await;
-    let address = address(&vhost).host_and_port();
+    let address = address(&vhost).url.host_and_port();
     let wrong = format!("amqp://guest:wr0ng@{address}/%2f").parse().expect("is an address");
     let refusal = connect(&wrong, "test").await.expect_err("is refused");
     assert!(matches!(&refusal, LinkError::LoginRefused { user, .. } if user == "guest"), "{refusal:?}");
@@ -94,4 +95,47 @@ async fn a_broker_that_is_not_there_is_named_with_its_port() {
     let refusal = connect(&url, "test").await.expect_err("nobody listens");
     assert!(matches!(refusal, LinkError::Unreachable { .. }), "{refusal:?}");
     assert!(refusal.to_string().contains(&format!("127.0.0.1:{port}")), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_deleted_queue_and_a_lost_binding_are_repaired_and_the_queue_is_named() {
+    let (vhost, connection, plan) = declared(&Topology::named("p")).await;
+    let again = async || declare(&connection, &plan).await.expect("is declared").created;
+    assert_eq!(again().await, [""; 0]);
+    let channel = vhost.channel().await;
+    let unbound = channel.queue_unbind("p.requests".into(), "p".into(), "request".into(), Default::default());
+    unbound.await.expect("is unbound");
+    assert_eq!(again().await, [""; 0], "a binding cannot be looked at");
+    assert!(is_bound(&vhost, "p.requests", "request").await);
+
+    channel.queue_delete("p.dead".into(), Default::default()).await.expect("is deleted");
+    channel.exchange_delete("p".into(), Default::default()).await.expect("is deleted");
+    assert_eq!(again().await, ["exchange p", "queue p.dead"]);
+    for queue in &plan.queues {
+        for key in &queue.keys {
+            assert!(is_bound(&vhost, &queue.name, key).await, "{key} of {}", queue.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_queue_does_not_keep_the_others_from_being_declared() {
+    let (vhost, connection, _) = declared(&Topology { max_length: Some(5), ..Topology::named("p") }).await;
+    vhost.channel().await.queue_delete("p.retry.5m".into(), Default::default()).await.expect("is deleted");
+    let other = Topology { max_length: Some(7), ..Topology::named("p") };
+    declare(&connection, &other.plan()).await.expect_err("differs");
+    assert!(check::missing(&connection, &other.plan()).await.expect("answers").is_empty());
+}
+
+#[tokio::test]
+async fn a_web_side_that_somebody_else_runs_from_now_on_gets_results_alone() {
+    let vhost = broker::vhost("messaging").await;
+    let connection = connect(&address(&vhost), "test").await.expect("connects");
+    let managed = Topology::named("p");
+    declare(&connection, &managed.plan()).await.expect("declared");
+    declare(&connection, &Topology { web_managed: false, ..managed }.plan()).await.expect("declared");
+    let bindings = vhost.bindings().await;
+    let keys: Vec<_> = bindings.iter().filter(|binding| binding.destination == "p.results").collect();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    assert_eq!(keys[0].routing_key, "result");
 }

@@ -5,6 +5,7 @@ pub mod environment;
 pub mod expansion;
 mod handler;
 mod metadata;
+mod network_policy;
 mod pod;
 mod processor_deployment;
 mod service_account;
@@ -22,6 +23,7 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{PersistentVolumeClaim, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
 };
 use serde::Serialize;
@@ -63,19 +65,39 @@ pub struct Objects {
     pub web_autoscaler: Option<HorizontalPodAutoscaler>,
     /// Keeps node drains from taking all web replicas at a time.
     pub web_disruption_budget: Option<PodDisruptionBudget>,
+    /// Who may reach the web pods, and on which port.
+    pub web_network_policy: Option<NetworkPolicy>,
     /// Identity of the processor pods; it has no rights.
     pub processor_service_account: Option<ServiceAccount>,
     /// Runs the processors. It never names a number of replicas: that is written through the scale subresource.
     pub processor_deployment: Option<Deployment>,
+    /// Nobody but a scraper of metrics may reach the processor pods, least of all the user's handler in them.
+    pub processor_network_policy: Option<NetworkPolicy>,
 }
 
+/// Annotation of the pods: which versions of their Secrets they were started with. A pod does not notice a changed
+/// secret; a changed annotation makes its Deployment roll.
+pub const SECRETS_ANNOTATION: &str = "warren.dev/secrets";
+
 impl Objects {
+    /// The same objects, such that the pods are replaced whenever `revision` changes.
+    #[must_use]
+    pub fn with_secrets_revision(mut self, revision: &str) -> Self {
+        for deployment in [&mut self.web_deployment, &mut self.processor_deployment].into_iter().flatten() {
+            let metadata = deployment.spec.template.metadata.get_or_insert_default();
+            metadata.annotations.get_or_insert_default().insert(SECRETS_ANNOTATION.into(), revision.into());
+        }
+        self
+    }
+
     /// The objects as JSON, in the order in which they should be created.
     #[must_use]
     pub fn values(&self) -> Vec<Value> {
         [
             value(self.web_service_account.as_ref()),
             value(self.processor_service_account.as_ref()),
+            value(self.web_network_policy.as_ref()),
+            value(self.processor_network_policy.as_ref()),
             value(self.web_store.as_ref()),
             value(self.web_service.as_ref()),
             value(self.web_deployment.as_ref()),
@@ -104,7 +126,9 @@ pub fn objects(pipeline: &Pipeline, images: &Images) -> Objects {
         web_deployment: web.map(|web| web_deployment::build(pipeline, web, images)),
         web_autoscaler: web.and_then(|web| web_autoscaler::build(pipeline, web)),
         web_disruption_budget: web.and_then(|web| web_disruption_budget::build(pipeline, web)),
+        web_network_policy: web.map(|_| network_policy::web(pipeline)),
         processor_service_account: processor.map(|_| service_account::build(pipeline, Side::Processor)),
         processor_deployment: processor.map(|processor| processor_deployment::build(pipeline, processor, images)),
+        processor_network_policy: processor.map(|_| network_policy::processor(pipeline)),
     }
 }

@@ -1,4 +1,6 @@
-//! The subcommands of `warren-operator` that need no server.
+//! The subcommands of `warren-operator`, but for `local`.
 
 pub mod crd;
+pub mod probe;
 pub mod render;
+pub mod run;

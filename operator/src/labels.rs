@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
+/// The label that says who manages an object.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+
 /// The value of `app.kubernetes.io/managed-by` on everything that Warren owns.
 pub const MANAGED_BY: &str = "warren-operator";
 
@@ -49,8 +52,7 @@ impl Side {
     #[must_use]
     pub fn labels(self, pipeline: &str) -> BTreeMap<String, String> {
         let mut labels = self.selector(pipeline);
-        labels
-            .extend([("app.kubernetes.io/part-of", "warren"), ("app.kubernetes.io/managed-by", MANAGED_BY)].map(owned));
+        labels.extend([("app.kubernetes.io/part-of", "warren"), (MANAGED_BY_LABEL, MANAGED_BY)].map(owned));
         labels
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod command;
+pub mod controller;
 pub mod crd;
 pub mod labels;
 pub mod local;

@@ -64,6 +64,16 @@ pub enum LocalError {
         /// Why.
         source: pod::PodError,
     },
+    /// The certificates of a pipeline's broker cannot be read.
+    #[error("pipeline `{pipeline}`: the Secret `{secret}` (or AMQP_CA_PEM in the environment) holds no certificates")]
+    Certificates {
+        /// The pipeline.
+        pipeline: String,
+        /// The Secret.
+        secret: String,
+        /// What is wrong with them.
+        source: warren_messaging::broker::CaBundleError,
+    },
     /// A pipeline's broker address cannot be read.
     #[error("pipeline `{pipeline}`: the value of Secret `{secret}` is no broker address")]
     Url {

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use std::{error::Error, process::ExitCode};
 use warren_messaging::{error_chain::Chain, logging::LogSettings};
 use warren_operator::{
-    command::{crd, render},
+    command::{crd, probe, render, run},
     local,
 };
 
@@ -25,14 +25,18 @@ enum Command {
     Crd(crd::CrdArguments),
     /// Check pipeline files and print the Kubernetes objects that they would get
     Render(render::RenderArguments),
+    /// Run the controller: keep every ProcessingPipeline of a cluster as its spec says
+    Run(run::RunArguments),
     /// Run a pipeline file on this machine, without a cluster
     Local(local::LocalSettings),
+    /// Ask an HTTP address once; the exit status tells whether it answered well
+    Probe(probe::ProbeArguments),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli).await {
+    match execute(cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", Chain(error.as_ref()));
@@ -41,7 +45,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
+async fn execute(cli: Cli) -> Result<(), Box<dyn Error>> {
     match cli.command {
         Command::Crd(arguments) => {
             cli.log.start()?;
@@ -50,6 +54,14 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
         Command::Render(arguments) => {
             cli.log.start()?;
             render::run(&arguments)?;
+        }
+        Command::Run(arguments) => {
+            cli.log.start()?;
+            run::run(arguments).await?;
+        }
+        Command::Probe(arguments) => {
+            cli.log.start()?;
+            probe::run(arguments).await?;
         }
         // Starts logging itself: its lines go past the panel.
         Command::Local(settings) => local::run(settings, &cli.log).await?,

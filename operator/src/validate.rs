@@ -33,6 +33,8 @@ pub struct Pipeline {
     pub uid: Option<String>,
     /// Where RabbitMQ's address is.
     pub broker: SecretKeyRef,
+    /// Where the certificates are that RabbitMQ's own is checked against, unless the system's do.
+    pub broker_ca: Option<SecretKeyRef>,
     /// What the broker must hold.
     pub topology: Topology,
     /// What happens to that when the pipeline is deleted.
@@ -106,6 +108,7 @@ pub fn validate(resource: &ProcessingPipeline) -> Result<Pipeline, Vec<Invalid>>
         namespace: resource.metadata.namespace.clone(),
         uid: resource.metadata.uid.clone(),
         broker: spec.broker.secret_ref.clone(),
+        broker_ca: spec.broker.ca_secret_ref.clone(),
         deletion_policy: spec.topology.deletion_policy,
         web,
         processor,

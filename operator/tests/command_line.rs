@@ -28,9 +28,18 @@ fn rendered_objects_are_yaml_documents_with_the_chosen_images() {
     let mut bytes = &output.stdout[..];
     let objects: Vec<serde_json::Value> = serde_yaml::read(&mut bytes).collect::<Result<_, _>>().expect("YAML");
     let kinds: Vec<_> = objects.iter().filter_map(|object| object["kind"].as_str()).collect();
-    let expected = ["ServiceAccount", "ServiceAccount", "PersistentVolumeClaim", "Service", "Deployment", "Deployment"];
+    let expected = [
+        "ServiceAccount",
+        "ServiceAccount",
+        "NetworkPolicy",
+        "NetworkPolicy",
+        "PersistentVolumeClaim",
+        "Service",
+        "Deployment",
+        "Deployment",
+    ];
     assert_eq!(kinds, expected);
-    assert_eq!(objects[5].pointer("/spec/template/spec/containers/0/image"), Some(&"mine:1".into()));
+    assert_eq!(objects[7].pointer("/spec/template/spec/containers/0/image"), Some(&"mine:1".into()));
 }
 
 #[test]

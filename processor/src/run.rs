@@ -91,7 +91,7 @@ async fn consume(settings: &WorkerSettings, handler: impl Handler, link: Link, h
 /// A connection of its own: a broker with an alarm reads nothing more from one that published, not even acks.
 fn consuming_link(settings: &WorkerSettings) -> Link {
     let name = format!("{} consuming", settings.broker.worker_name());
-    Link::new(settings.broker.url().clone(), name, Some(settings.topology().plan()))
+    Link::new(settings.broker.broker(), name, Some(settings.topology().plan()))
 }
 
 fn start_publisher(
@@ -101,7 +101,7 @@ fn start_publisher(
 ) -> (Publisher, tokio::task::JoinHandle<()>) {
     let (worker, capacity) = (settings.broker.worker_name(), settings.concurrency.into());
     let publisher = PublisherSettings {
-        url: settings.broker.url().clone(),
+        broker: settings.broker.broker(),
         name: format!("{worker} publishing"),
         needs: settings.topology().plan(),
         confirm_timeout: CONFIRM_TIMEOUT,

@@ -188,7 +188,7 @@ impl Pipeline {
     }
 
     pub async fn depth(&self, queue: &str) -> u32 {
-        check::depth(&self.connection, queue).await.expect("is answered").expect("exists")
+        check::counts(&self.connection, queue).await.expect("is answered").expect("exists").ready
     }
 
     /// Waits until a queue holds this many ready messages.

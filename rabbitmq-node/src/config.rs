@@ -1,6 +1,6 @@
 //! The files that the node reads at its start.
 
-use crate::{Ports, Settings};
+use crate::{Ports, Settings, Tls};
 
 /// The node's configuration, as Erlang terms: RabbitMQ's newer `key = value` form has no key for
 /// `quorum_tick_interval`.
@@ -14,10 +14,11 @@ pub(crate) fn erlang_terms(settings: &Settings, ports: &Ports) -> String {
     let statistics = settings.statistics_every.as_millis().max(1);
     // RabbitMQ counts these in whole seconds; 5 is its default.
     let sample = settings.statistics_every.as_secs().clamp(1, 5);
+    let tls = settings.tls.as_ref().map(tls_terms).unwrap_or_default();
     format!(
         r#"[
  {{rabbit, [
-   {{tcp_listeners, [{{"127.0.0.1", {amqp}}}]}},
+   {{tcp_listeners, [{{"127.0.0.1", {amqp}}}]}},{tls}
    {{loopback_users, [<<"guest">>]}},
    {{vm_memory_high_watermark, {{absolute, 1073741824}}}},
    {{disk_free_limit, 50000000}},
@@ -38,6 +39,16 @@ pub(crate) fn erlang_terms(settings: &Settings, ports: &Ports) -> String {
     )
 }
 
+fn tls_terms(tls: &Tls) -> String {
+    let Tls { port, certificate, key } = tls;
+    // A Rust string in debug form is an Erlang one, but for characters that no path of ours has.
+    format!(
+        r#"
+   {{ssl_listeners, [{{"127.0.0.1", {port}}}]}},
+   {{ssl_options, [{{certfile, {certificate:?}}}, {{keyfile, {key:?}}}, {{verify, verify_none}}]}},"#
+    )
+}
+
 /// The plugins to run.
 pub(crate) fn plugins(management: bool) -> &'static str {
     if management { "[rabbitmq_management].\n" } else { "[].\n" }
@@ -54,6 +65,14 @@ mod tests {
         let text = erlang_terms(&Settings::new("x"), &ports);
         assert!(text.contains(r#"{tcp_listeners, [{"127.0.0.1", 1}]}"#), "{text}");
         assert!(text.contains(r#"{tcp_config, [{ip, "127.0.0.1"}, {port, 4}]}"#), "{text}");
+    }
+
+    #[test]
+    fn tls_listens_on_loopback_too() {
+        let tls = Tls { port: 5, certificate: "a/b.pem".into(), key: "k.pem".into() };
+        let text = erlang_terms(&Settings { tls: Some(tls), ..Settings::new("x") }, &Ports::free());
+        assert!(text.contains(r#"{ssl_listeners, [{"127.0.0.1", 5}]}"#), "{text}");
+        assert!(text.contains(r#"{certfile, "a/b.pem"}, {keyfile, "k.pem"}"#), "{text}");
     }
 
     #[test]

@@ -31,4 +31,4 @@ mod settings;
 pub use error::NodeError;
 pub use node::Node;
 pub use ports::{Ports, free_port};
-pub use settings::Settings;
+pub use settings::{Settings, Tls};

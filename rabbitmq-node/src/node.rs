@@ -77,10 +77,17 @@ impl Node {
         Ok(())
     }
 
-    /// Management first: the AMQP listener opens last, and each look at it leaves a line in the log.
+    /// Management first: the AMQP listeners open last, TLS behind plain, and each look at one leaves a line in the log.
     async fn answers(&self) -> bool {
         let management = !self.settings.management || answer::accepts(self.ports.management).await;
-        management && answer::speaks_amqp(self.ports.amqp).await
+        management && answer::speaks_amqp(self.ports.amqp).await && self.accepts_tls().await
+    }
+
+    async fn accepts_tls(&self) -> bool {
+        match &self.settings.tls {
+            Some(tls) => answer::accepts(tls.port).await,
+            None => true,
+        }
     }
 
     /// Stops it in order: clients hear of it, and what is in memory is written out. A stopped node stays stopped.

@@ -20,8 +20,21 @@ pub struct Settings {
     pub statistics_every: Duration,
     /// Whether the directory is removed when the node is dropped, or when its owner dies. Default: no. For tests.
     pub ephemeral: bool,
+    /// A listener for TLS beside the plain one. Default: `None`.
+    pub tls: Option<Tls>,
     /// The `rabbitmq-server` to run. Default: `None`, the one that is installed.
     pub server: Option<PathBuf>,
+}
+
+/// How a node listens for TLS.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The port of 127.0.0.1, such as [`crate::free_port`] gives.
+    pub port: u16,
+    /// Its certificate, a PEM file.
+    pub certificate: PathBuf,
+    /// The certificate's key, a PEM file.
+    pub key: PathBuf,
 }
 
 impl Settings {
@@ -34,6 +47,7 @@ impl Settings {
             boot_deadline: Duration::from_secs(60),
             statistics_every: Duration::from_secs(5),
             ephemeral: false,
+            tls: None,
             server: None,
         }
     }

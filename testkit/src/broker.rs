@@ -35,6 +35,8 @@ pub fn private_settings() -> Settings {
     Settings {
         ephemeral: true,
         statistics_every: Duration::from_millis(200),
+        // Beside Pods and compilers two cores may need minutes.
+        boot_deadline: Duration::from_secs(180),
         server: env::var_os(SERVER).map(PathBuf::from),
         ..Settings::new(scratch::directory())
     }

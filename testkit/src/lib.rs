@@ -2,6 +2,7 @@
 //! can be killed, and conditions to wait for. For tests only: what goes wrong panics, and says what was seen.
 //!
 //! - [`broker`]: one RabbitMQ per test run, a virtual host per test
+//! - [`cluster`]: one Kubernetes per test run, a namespace per test
 //! - [`eventually`](eventually()): waits for a condition, with a deadline
 //! - [`proxy`]: a TCP proxy that can be cut
 //! - [`program`]: one of the project's binaries as a child process
@@ -10,6 +11,7 @@
 //! test binary starts its own when a test first needs one.
 
 pub mod broker;
+pub mod cluster;
 pub mod eventually;
 pub mod program;
 pub mod proxy;

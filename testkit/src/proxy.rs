@@ -5,7 +5,7 @@ mod relay;
 use crate::free_port;
 use relay::Mode;
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::mpsc::{Sender, channel},
     thread::{self, JoinHandle},
 };
@@ -30,8 +30,17 @@ impl Proxy {
     /// When no port is to be had.
     #[must_use]
     pub fn start(upstream: impl ToString) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), upstream)
+    }
+
+    /// The same on another address of this machine, for whom loopback is another machine's: Pods.
+    ///
+    /// # Panics
+    /// When no port is to be had.
+    #[must_use]
+    pub fn start_at(address: IpAddr, upstream: impl ToString) -> Self {
         // Not any port of the system's: it must be there again after a cut.
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let address = SocketAddr::from((address, free_port()));
         let (orders, incoming) = mpsc::unbounded_channel();
         let upstream = upstream.to_string();
         let thread = thread::spawn(move || {

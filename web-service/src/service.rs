@@ -58,7 +58,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     let (publisher, publishing) = start_publisher(&settings, metrics.clone(), publisher_stop.clone());
     let waiters = Waiters::default();
     let results =
-        Link::new(settings.broker.url().clone(), name(&settings, "results"), Some(settings.broker.topology().plan()));
+        Link::new(settings.broker.broker(), name(&settings, "results"), Some(settings.broker.topology().plan()));
     let service = Service {
         publisher,
         store: store.clone(),
@@ -90,7 +90,7 @@ fn name(settings: &Settings, part: &str) -> String {
 
 fn start_publisher(settings: &Settings, metrics: Arc<Metrics>, stop: CancellationToken) -> (Publisher, JoinHandle<()>) {
     let publisher = PublisherSettings {
-        url: settings.broker.url().clone(),
+        broker: settings.broker.broker(),
         name: name(settings, "requests"),
         needs: settings.broker.topology().plan(),
         confirm_timeout: settings.confirm_timeout,

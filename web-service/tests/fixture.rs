@@ -57,14 +57,13 @@ impl Web {
     }
 
     pub async fn get(&self, path: &str) -> Response {
-        loop {
-            // Until it listens.
+        eventually("the web side to listen", SOON, async || {
             match self.http.get(format!("{}{path}", self.base)).send().await {
-                Ok(response) => return response,
-                Err(error) if error.is_connect() => tokio::time::sleep(Duration::from_millis(10)).await,
-                Err(error) => panic!("GET {path}: {error}"),
+                Err(error) if !error.is_connect() => panic!("GET {path}: {error}"),
+                answer => answer,
             }
-        }
+        })
+        .await
     }
 
     pub async fn get_json(&self, path: &str) -> Value {

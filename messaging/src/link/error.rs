@@ -1,5 +1,7 @@
 //! Why a connection is of no more use.
 
+mod tls;
+
 use crate::broker_url::BrokerUrl;
 use lapin::{
     ErrorKind,
@@ -22,6 +24,69 @@ pub enum LinkError {
     NoAnswer {
         /// `host:port`.
         broker: String,
+    },
+    /// Nobody is trusted, so that no certificate could be.
+    #[error(
+        "no certificate authority is known for amqps://: install the system's (package ca-certificates), or give the \
+         broker's issuer as spec.broker.caSecretRef of the pipeline or as AMQP_CA_PEM"
+    )]
+    NoAuthorities {
+        /// What TLS said.
+        source: std::io::Error,
+    },
+    /// Nobody known has signed its certificate.
+    #[error(
+        "the certificate of RabbitMQ at {broker} is signed by nobody whom this system or a given CA bundle knows: give \
+         its issuer's certificate (ca.crt) as spec.broker.caSecretRef of the pipeline, or, outside Kubernetes, as \
+         AMQP_CA_PEM"
+    )]
+    Untrusted {
+        /// `host:port`.
+        broker: String,
+        /// What TLS said.
+        source: lapin::Error,
+    },
+    /// Its certificate is for another host.
+    #[error(
+        "the certificate of RabbitMQ at {broker} is for {names}: write such a name in the broker's address, or have a \
+         certificate issued for the name in it"
+    )]
+    OtherName {
+        /// `host:port`.
+        broker: String,
+        /// The names in the certificate.
+        names: String,
+    },
+    /// Any other failure of TLS: an expired certificate, no version in common.
+    #[error(
+        "no TLS with RabbitMQ at {broker}: check its certificate's dates and purpose, and that it asks for no client \
+         certificate"
+    )]
+    Tls {
+        /// `host:port`.
+        broker: String,
+        /// What TLS said.
+        source: lapin::Error,
+    },
+    /// An answer that is not TLS.
+    #[error(
+        "what listens at {broker} does not speak TLS: write amqp:// in the broker's address, or its TLS port, mostly \
+         5671"
+    )]
+    NotTls {
+        /// `host:port`.
+        broker: String,
+    },
+    /// An answer that is not AMQP, or none but the end of the connection.
+    #[error(
+        "what listens at {broker} begins no plain AMQP: RabbitMQ may be starting or stopping there; if that is its TLS \
+         port, write amqps:// in the broker's address"
+    )]
+    NotAmqp {
+        /// `host:port`.
+        broker: String,
+        /// What was wrong with the answer.
+        source: lapin::Error,
     },
     /// Wrong user or password.
     #[error(
@@ -78,7 +143,7 @@ impl LinkError {
                 let said = amqp.get_message().to_string();
                 Self::VhostRefused { broker, user, vhost: url.vhost().to_owned(), said }
             }
-            _ => Self::Unreachable { broker, source: error },
+            _ => tls::refusal(url, error),
         }
     }
 }

@@ -3,19 +3,25 @@
 //! The broker tells of an unroutable message in two steps: it returns the message, then it acks it. lapin ties the
 //! two loosely: a return goes to whichever confirm is resolved *next*, which may be another message's. Taken at
 //! face value that would confirm a message that went nowhere. What does hold is the order: whoever gets the return
-//! of X is resolved before X is. So one task owns all confirms and takes them in the order in which they were
-//! resolved ([`FuturesUnordered`] hands them out in the order of their wake-ups); then a stray return is known
-//! before the message that it belongs to comes up.
+//! of X is resolved before X is. So one task owns all confirms, and when one is resolved it takes all others that are,
+//! and looks through them for returns, before it answers any. The order in which they come up would not do: one that
+//! was woken for another reason, such as that its last byte was sent, comes up early.
 
 use super::{IN_FLIGHT, Job, PublishError};
 use crate::message::Outgoing;
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use lapin::{
     Channel, Confirmation, Connection,
-    message::BasicReturnMessage,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
 use tokio::sync::oneshot;
 
 /// What tells one message from another: id and routing key.
@@ -23,6 +29,8 @@ type Identity = (Option<String>, String);
 
 /// Who waits, for which message, and what came of it.
 type Resolved = (Waiting, lapin::Result<Confirmation>);
+
+type InFlight = FuturesUnordered<BoxFuture<'static, Resolved>>;
 
 struct Waiting {
     identity: Identity,
@@ -33,7 +41,7 @@ struct Waiting {
 pub(super) struct Lane {
     exchange: Arc<str>,
     channel: Channel,
-    in_flight: FuturesUnordered<BoxFuture<'static, Resolved>>,
+    in_flight: InFlight,
     /// Returned messages whose own confirm has not come up yet.
     strays: HashSet<Identity>,
 }
@@ -69,44 +77,63 @@ impl Lane {
         }));
     }
 
-    /// Answers the next message whose confirm is there; never ends while nothing is in flight.
+    /// Answers the messages whose confirms are there, at least one; never ends while nothing is in flight.
     pub(super) async fn settle(&mut self) {
-        let Some((waiting, outcome)) = self.in_flight.next().await else { return std::future::pending().await };
-        let key = waiting.identity.1.clone();
-        let result = match outcome {
+        let Some(first) = self.in_flight.next().await else { return std::future::pending().await };
+        let mut resolved = vec![first];
+        take_resolved(&mut self.in_flight, &mut resolved);
+        for (waiting, outcome) in &resolved {
+            self.note_stray(outcome, &waiting.identity);
+        }
+        for (waiting, outcome) in resolved {
+            let result = self.judge(outcome, &waiting.identity);
+            // Who no longer waits for the answer does not need it.
+            let _ = waiting.answer.send(result);
+        }
+    }
+
+    /// Remembers another message's return.
+    fn note_stray(&mut self, outcome: &lapin::Result<Confirmation>, own: &Identity) {
+        if let Some(returned) = returned(outcome).filter(|returned| returned != own) {
+            self.strays.insert(returned);
+        }
+    }
+
+    fn judge(&mut self, outcome: lapin::Result<Confirmation>, own: &Identity) -> Result<(), PublishError> {
+        let (key, returned) = (own.1.clone(), returned(&outcome));
+        let went_nowhere = self.strays.remove(own) || returned.as_ref() == Some(own);
+        match outcome {
             Err(_) => Err(PublishError::InDoubt { key }),
-            Ok(Confirmation::Nack(returned)) => {
-                self.note(returned, &waiting.identity);
-                self.strays.remove(&waiting.identity);
-                Err(PublishError::Full { key })
-            }
-            Ok(Confirmation::Ack(returned)) => self.acked(returned, &waiting.identity, key),
-            Ok(Confirmation::NotRequested) => Ok(()),
-        };
-        // Who no longer waits for the answer does not need it.
-        let _ = waiting.answer.send(result);
-    }
-
-    fn acked(&mut self, returned: Option<BasicReturnMessage>, own: &Identity, key: String) -> Result<(), PublishError> {
-        let anothers = returned.is_some();
-        if self.note(returned, own) || self.strays.remove(own) {
-            return Err(PublishError::Unroutable { key });
+            Ok(Confirmation::Nack(_)) => Err(PublishError::Full { key }),
+            Ok(Confirmation::Ack(_)) if went_nowhere => Err(PublishError::Unroutable { key }),
+            // This one's own return, if there is one, may still stand behind the other's.
+            Ok(Confirmation::Ack(Some(_))) => Err(PublishError::InDoubt { key }),
+            Ok(Confirmation::Ack(None) | Confirmation::NotRequested) => Ok(()),
         }
-        // This one's own return, if there is one, may still stand behind the other's.
-        if anothers { Err(PublishError::InDoubt { key }) } else { Ok(()) }
     }
+}
 
-    /// Whether what came back is the message itself; another one is remembered.
-    fn note(&mut self, returned: Option<BasicReturnMessage>, own: &Identity) -> bool {
-        let Some(returned) = returned else { return false };
-        let delivery = &returned.delivery;
-        let id = delivery.properties.message_id().as_ref().map(ToString::to_string);
-        let identity = (id, delivery.routing_key.to_string());
-        let is_own = identity == *own;
-        if !is_own {
-            self.strays.insert(identity);
+/// All that is resolved by now.
+fn take_resolved(in_flight: &mut InFlight, resolved: &mut Vec<Resolved>) {
+    let again = Arc::new(Flag::default());
+    let waker = Waker::from(again.clone());
+    // It says "pending" now and then although more is ready, and wakes its caller at once.
+    loop {
+        match in_flight.poll_next_unpin(&mut Context::from_waker(&waker)) {
+            Poll::Ready(Some(next)) => resolved.push(next),
+            Poll::Pending if again.0.swap(false, Ordering::AcqRel) => {}
+            Poll::Ready(None) | Poll::Pending => return,
         }
-        is_own
+    }
+}
+
+/// Remembers that it was woken.
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
     }
 }
 
@@ -119,4 +146,11 @@ async fn publish(channel: &Channel, exchange: &str, message: &Outgoing) -> lapin
 
 fn identity(message: &Outgoing) -> Identity {
     (message.properties.message_id().as_ref().map(ToString::to_string), message.routing_key.clone())
+}
+
+fn returned(outcome: &lapin::Result<Confirmation>) -> Option<Identity> {
+    let Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned))) = outcome else { return None };
+    let delivery = &returned.delivery;
+    let id = delivery.properties.message_id().as_ref().map(ToString::to_string);
+    Some((id, delivery.routing_key.to_string()))
 }

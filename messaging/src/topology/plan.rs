@@ -24,6 +24,8 @@ pub struct QueuePlan {
     pub arguments: Vec<(&'static str, Argument)>,
     /// Routing keys that bind it to the exchange.
     pub keys: Vec<String>,
+    /// Routing keys that an earlier plan may have bound and this one does not want.
+    pub stale_keys: Vec<String>,
 }
 
 /// The value of a queue argument.
@@ -66,6 +68,14 @@ impl QueuePlan {
     }
 }
 
+impl TopologyPlan {
+    /// The queue of this name.
+    #[must_use]
+    pub fn queue(&self, name: &str) -> Option<&QueuePlan> {
+        self.queues.iter().find(|queue| queue.name == name)
+    }
+}
+
 impl Topology {
     /// What the broker must hold for this pipeline.
     #[must_use]
@@ -77,19 +87,26 @@ impl Topology {
 
     /// Kept for replay, so never limited: a dead letter that finds no room would block the ones behind it.
     fn dead_queue(&self) -> QueuePlan {
-        QueuePlan { name: self.dead(), arguments: endless_quorum(), keys: vec![DEAD_KEY.into()] }
+        QueuePlan {
+            name: self.dead(),
+            arguments: endless_quorum(),
+            keys: vec![DEAD_KEY.into()],
+            stale_keys: Vec::new(),
+        }
     }
 
     /// Never limited either: a result that is refused would have been worked for in vain.
     fn results_queue(&self) -> QueuePlan {
-        let keys: &[&str] = if self.web_managed { &[RESULT_KEY, DEAD_KEY, EVENT_KEY] } else { &[RESULT_KEY] };
+        let own = [DEAD_KEY, EVENT_KEY].map(str::to_owned).to_vec();
+        let (own, stale_keys) = if self.web_managed { (own, Vec::new()) } else { (Vec::new(), own) };
         QueuePlan {
             name: self.results(),
             arguments: match self.queue_type {
                 QueueType::Quorum => endless_quorum(),
                 QueueType::Classic => Vec::new(),
             },
-            keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+            keys: [vec![RESULT_KEY.to_owned()], own].concat(),
+            stale_keys,
         }
     }
 
@@ -108,16 +125,24 @@ impl Topology {
                 arguments.push(("x-overflow", "reject-publish".into()));
             }
         }
-        QueuePlan { name: self.requests(), arguments, keys: vec![REQUEST_KEY.into()] }
+        QueuePlan { name: self.requests(), arguments, keys: vec![REQUEST_KEY.into()], stale_keys: Vec::new() }
     }
 
-    /// A quorum queue for classic pipelines too: a classic one dead-letters at most once, so a retry that
-    /// falls due while the request queue is away would be lost.
-    fn retry_queue(&self, delay: Duration) -> QueuePlan {
+    /// Those of the tiers for `before` that the policy no longer has: [`super::remove::retire`] them.
+    #[must_use]
+    pub fn obsolete_tiers(&self, before: &[Duration]) -> Vec<Duration> {
+        let wanted = self.retry.tiers();
+        before.iter().copied().filter(|delay| !wanted.contains(delay)).collect()
+    }
+
+    /// The tier where requests wait out `delay`. A quorum queue for classic pipelines too: a classic one dead-letters
+    /// at most once, so a retry that falls due while the request queue is away would be lost.
+    #[must_use]
+    pub fn retry_queue(&self, delay: Duration) -> QueuePlan {
         let mut arguments = self.dead_lettering_to(REQUEST_KEY);
         let millis = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
         arguments.push(("x-message-ttl", Argument::Number(millis)));
-        QueuePlan { name: self.retry_tier(delay), arguments, keys: vec![retry_key(delay)] }
+        QueuePlan { name: self.retry_tier(delay), arguments, keys: vec![retry_key(delay)], stale_keys: Vec::new() }
     }
 
     /// At-least-once dead-lettering. Without reject-publish the broker falls back to at-most-once, silently.
@@ -149,8 +174,7 @@ mod tests {
     }
 
     fn argument<'a>(plan: &'a TopologyPlan, queue: &str, name: &str) -> Option<&'a Argument> {
-        let queue = plan.queues.iter().find(|candidate| candidate.name == queue)?;
-        queue.arguments.iter().find(|(candidate, _)| *candidate == name).map(|(_, value)| value)
+        plan.queue(queue)?.arguments.iter().find(|(candidate, _)| *candidate == name).map(|(_, value)| value)
     }
 
     #[test]
@@ -203,7 +227,14 @@ mod tests {
     fn a_foreign_web_side_gets_results_alone() {
         let plan = Topology { web_managed: false, ..Topology::named("p") }.plan();
         assert_eq!(plan.queues[1].keys, ["result"]);
+        assert_eq!(plan.queues[1].stale_keys, ["dead", "event"]);
         assert_eq!(Topology::named("p").plan().queues[1].keys, ["result", "dead", "event"]);
+    }
+
+    #[test]
+    fn a_tier_is_obsolete_when_the_policy_no_longer_has_its_delay() {
+        let before = [Duration::from_secs(1), Duration::from_secs(7)];
+        assert_eq!(Topology::named("p").obsolete_tiers(&before), [Duration::from_secs(7)]);
     }
 
     #[test]

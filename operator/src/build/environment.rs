@@ -90,12 +90,14 @@ pub(super) fn http_container(http: &HttpHandler) -> Vec<EnvVar> {
 
 fn both(pipeline: &Pipeline) -> Vec<EnvVar> {
     let topology = &pipeline.topology;
-    vec![
-        from_secret(settings::AMQP_URL, &pipeline.broker),
+    let mut variables = vec![from_secret(settings::AMQP_URL, &pipeline.broker)];
+    variables.extend(pipeline.broker_ca.as_ref().map(|ca| from_secret(settings::AMQP_CA_PEM, ca)));
+    variables.extend([
         plain(settings::EXCHANGE, &topology.exchange),
         plain(settings::QUEUE_TYPE, topology.queue_type),
         from_field(settings::WORKER_NAME, "metadata.name"),
-    ]
+    ]);
+    variables
 }
 
 fn exec_variables(exec: &ExecHandler) -> Vec<EnvVar> {

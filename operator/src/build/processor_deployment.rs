@@ -11,7 +11,7 @@ use k8s_openapi::api::{
 };
 
 /// Name of the port for health and metrics.
-const HEALTH: &str = "health";
+pub(super) const HEALTH: &str = "health";
 /// Its number; the schema keeps http handlers from using it too.
 const HEALTH_PORT: i32 = 8081;
 /// Beyond the timeout: to publish the last outcomes and close the connections.

@@ -10,6 +10,11 @@ pub struct Broker {
     /// The secret that holds the broker's address, amqp://user:password@host:5672/vhost or amqps:// for TLS; the key
     /// connection_string of a RabbitmqCluster's default-user secret works as it is. May change: the workers restart.
     pub secret_ref: SecretKeyRef,
+
+    /// The secret that holds the certificates (PEM) of the authority that signed the broker's certificate, where it is
+    /// none that everybody trusts; for amqps:// only. May change: the workers restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret_ref: Option<SecretKeyRef>,
 }
 
 /// One value of a secret in the pipeline's namespace.

@@ -91,8 +91,8 @@ pub struct ExecHandler {
     #[schemars(length(max = 64))]
     #[x_kube(
         merge_strategy = ListMerge::Map(vec!["name".into()]),
-        validation = Rule::new("self.all(variable, !variable.name.startsWith('WARREN_') && variable.name != 'AMQP_URL' && variable.name != 'CLOUDAMQP_URL')")
-            .message("AMQP_URL, CLOUDAMQP_URL and names that start with WARREN_ belong to the processor, which shares your command's container: choose other names in env")
+        validation = Rule::new("self.all(variable, !variable.name.startsWith('WARREN_') && !(variable.name in ['AMQP_URL', 'AMQP_CA_PEM', 'CLOUDAMQP_URL']))")
+            .message("AMQP_URL, AMQP_CA_PEM, CLOUDAMQP_URL and names that start with WARREN_ belong to the processor, which shares your command's container: choose other names in env")
     )]
     pub env: Vec<EnvironmentVariable>,
 }

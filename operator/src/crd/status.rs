@@ -29,6 +29,10 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog: Option<i64>,
 
+    /// The retry delays that have a queue on the broker: those of the spec, and earlier ones until they are empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retry_tiers: Vec<String>,
+
     /// Where to send requests, from inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,

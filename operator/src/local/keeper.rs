@@ -54,7 +54,7 @@ impl Keeper {
     /// A refusal that only the user can lift is shown, and tried again with the next round.
     async fn declare(&mut self, opened: &Opened<'_>) -> Result<(), LinkError> {
         let trouble = match declare(opened.connection, &self.plan).await {
-            Ok(()) => {
+            Ok(_) => {
                 // Whoever waited for it may have given up.
                 let _ = self.declared.take().map(|declared| declared.send(()));
                 None
@@ -71,10 +71,8 @@ impl Keeper {
 
     /// Shows every queue's depth; `false` when one is missing.
     async fn look(&mut self, opened: &Opened<'_>) -> Result<bool, LinkError> {
-        let mut depths = Vec::with_capacity(self.plan.queues.len());
-        for queue in &self.plan.queues {
-            depths.push((queue.name.clone(), check::depth(opened.connection, &queue.name).await?));
-        }
+        let found = check::survey(opened.connection, &self.plan).await?.into_iter();
+        let depths: Vec<_> = found.map(|(queue, counts)| (queue, counts.map(|counts| counts.ready))).collect();
         let whole = depths.iter().all(|(_, depth)| depth.is_some());
         for (name, _) in depths.iter().filter(|(_, depth)| depth.is_none()) {
             let declaring = format!("queue {name} is missing; declaring it again");

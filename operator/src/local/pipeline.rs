@@ -19,7 +19,7 @@ use crate::{
 use std::{collections::BTreeSet, path::Path, time::Duration};
 use tokio::{sync::oneshot, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use warren_messaging::{broker_url::BrokerUrl, link::Link, topology::Topology};
+use warren_messaging::{broker, link::Link, settings::AMQP_CA_PEM, topology::Topology};
 
 /// How long a starting pipeline waits for its topology.
 const TOPOLOGY: Duration = Duration::from_secs(3);
@@ -29,7 +29,7 @@ const TOPOLOGY: Duration = Duration::from_secs(3);
 pub struct Plan {
     /// Its name.
     pub name: String,
-    url: BrokerUrl,
+    broker: broker::Broker,
     topology: Topology,
     web: Option<(PodPlan, u32)>,
     processor: Option<(PodPlan, u32)>,
@@ -78,7 +78,7 @@ impl Plan {
             objects.processor_deployment.as_ref().map(|deployment| pod(deployment, labels::Side::Processor));
         Ok(Self {
             name: pipeline.name.clone(),
-            url: broker_url(pipeline, site)?,
+            broker: address(pipeline, site)?,
             topology: pipeline.topology.clone(),
             web: web.transpose()?.map(|plan| (plan, web_replicas(pipeline))),
             processor: processor.transpose()?.map(|plan| (plan, processor_replicas(pipeline))),
@@ -98,16 +98,30 @@ impl Plan {
     }
 }
 
-fn broker_url(pipeline: &Pipeline, site: &Site<'_>) -> Result<BrokerUrl, LocalError> {
+fn address(pipeline: &Pipeline, site: &Site<'_>) -> Result<broker::Broker, LocalError> {
     let reference = &pipeline.broker;
     let in_file = site.manifest.secret_value(pipeline.namespace.as_deref(), reference);
     let text = in_file.as_deref().or(site.broker.url());
     // Empty only if the file has lost its Secret while it ran; that reads as no address.
-    text.unwrap_or_default().parse().map_err(|source| LocalError::Url {
+    let url = text.unwrap_or_default().parse().map_err(|source| LocalError::Url {
         pipeline: pipeline.name.clone(),
         secret: reference.name.clone(),
         source,
-    })
+    })?;
+    Ok(broker::Broker { url, ca: certificates(pipeline, site)? })
+}
+
+/// From the same places as the workers': the file's Secret, or the environment.
+fn certificates(pipeline: &Pipeline, site: &Site<'_>) -> Result<Option<broker::CaBundle>, LocalError> {
+    let Some(reference) = &pipeline.broker_ca else { return Ok(None) };
+    let in_file = site.manifest.secret_value(pipeline.namespace.as_deref(), reference);
+    let text = in_file.or_else(|| std::env::var(AMQP_CA_PEM).ok()).unwrap_or_default();
+    let parsed = text.parse().map_err(|source| LocalError::Certificates {
+        pipeline: pipeline.name.clone(),
+        secret: reference.name.clone(),
+        source,
+    });
+    parsed.map(Some)
 }
 
 fn web_replicas(pipeline: &Pipeline) -> u32 {
@@ -198,7 +212,7 @@ impl Running {
     /// Changes to another plan; what is equal in both goes on undisturbed.
     pub async fn change(&mut self, plan: Plan) {
         let old = std::mem::replace(&mut self.plan, plan);
-        if (&old.url, &old.topology) != (&self.plan.url, &self.plan.topology) {
+        if (&old.broker, &old.topology) != (&self.plan.broker, &self.plan.topology) {
             let keeper = keep_topology(&self.plan, self.surroundings.board.clone(), None);
             std::mem::replace(&mut self.keeper, keeper).end().await;
         }
@@ -256,7 +270,7 @@ async fn open_gateway(pipeline: &str, first_port: u16, board: Board) -> Result<(
 }
 
 fn keep_topology(plan: &Plan, board: Board, declared: Option<oneshot::Sender<()>>) -> Task {
-    let link = Link::new(plan.url.clone(), format!("warren-operator local {}", plan.name), None);
+    let link = Link::new(plan.broker.clone(), format!("warren-operator local {}", plan.name), None);
     let keeper =
         Keeper { pipeline: plan.name.clone(), plan: plan.topology.plan(), board, declared, told: BTreeSet::new() };
     Task::start(|stop| link.keep(keeper, stop))

@@ -168,9 +168,13 @@ fn an_http_handler_leaves_the_processors_port_and_the_variable_port_alone() {
 #[test]
 fn an_exec_handler_leaves_the_processors_variables_alone() {
     accepted(&handler(exec(&json!([{"name": "WARRENS", "value": "rabbits"}]))));
-    for name in ["AMQP_URL", "CLOUDAMQP_URL", "WARREN_TIMEOUT"] {
+    for name in ["AMQP_URL", "AMQP_CA_PEM", "CLOUDAMQP_URL", "WARREN_TIMEOUT"] {
         let pipeline = handler(exec(&json!([{"name": name}])));
-        refused(&pipeline, "spec.processor.handler.exec.env", "AMQP_URL, CLOUDAMQP_URL and names that start");
+        refused(
+            &pipeline,
+            "spec.processor.handler.exec.env",
+            "AMQP_URL, AMQP_CA_PEM, CLOUDAMQP_URL and names that start",
+        );
     }
 }
 

@@ -1,0 +1,155 @@
+//! One object at a time: the exchange, a queue, its bindings. A channel for each, since a refusal closes the channel
+//! and the next object deserves an answer of its own.
+
+use super::{
+    DeclareError, QueuePlan,
+    check::{self, Counts, is_not_found},
+};
+use lapin::{
+    Channel, Connection, ExchangeKind,
+    options::{
+        ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    },
+    types::FieldTable,
+};
+use std::fmt;
+
+/// What the broker may hold of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// An exchange, by name.
+    Exchange(String),
+    /// A queue, by name.
+    Queue(String),
+    /// What leads from the pipeline's exchange to one of its queues.
+    Binding {
+        /// The routing key.
+        key: String,
+        /// The queue.
+        queue: String,
+    },
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exchange(name) => write!(f, "exchange {name}"),
+            Self::Queue(name) => write!(f, "queue {name}"),
+            Self::Binding { key, queue } => write!(f, "binding {key} of queue {queue}"),
+        }
+    }
+}
+
+impl QueuePlan {
+    fn object(&self) -> Object {
+        Object::Queue(self.name.clone())
+    }
+
+    fn binding(&self, key: &str) -> Object {
+        Object::Binding { key: key.to_owned(), queue: self.name.clone() }
+    }
+}
+
+pub(super) async fn declare_exchange(connection: &Connection, exchange: &str) -> Result<(), DeclareError> {
+    let object = Object::Exchange(exchange.to_owned());
+    let channel = open(connection, &object).await?;
+    let answer = exchange_on(&channel, exchange).await;
+    close(&channel, object, answer).await
+}
+
+/// The queue, and its bindings.
+pub(super) async fn declare_queue(
+    connection: &Connection,
+    exchange: &str,
+    queue: &QueuePlan,
+) -> Result<(), DeclareError> {
+    let channel = open(connection, &queue.object()).await?;
+    let answer = queue_on(&channel, queue).await;
+    close(&channel, queue.object(), answer).await?;
+    bind(connection, exchange, queue).await
+}
+
+pub(super) async fn bind(connection: &Connection, exchange: &str, queue: &QueuePlan) -> Result<(), DeclareError> {
+    for key in &queue.keys {
+        let channel = open(connection, &queue.binding(key)).await?;
+        let answer = bind_on(&channel, exchange, &queue.name, key).await;
+        close(&channel, queue.binding(key), answer).await?;
+    }
+    unbind_keys(connection, exchange, queue, &queue.stale_keys).await
+}
+
+/// What is not bound, or not there at all, stays so.
+pub(super) async fn unbind(connection: &Connection, exchange: &str, queue: &QueuePlan) -> Result<(), DeclareError> {
+    unbind_keys(connection, exchange, queue, &queue.keys).await
+}
+
+async fn unbind_keys(
+    connection: &Connection,
+    exchange: &str,
+    queue: &QueuePlan,
+    keys: &[String],
+) -> Result<(), DeclareError> {
+    for key in keys {
+        let channel = open(connection, &queue.binding(key)).await?;
+        let answer = unbind_on(&channel, exchange, &queue.name, key).await;
+        close(&channel, queue.binding(key), fine_if_missing(answer)).await?;
+    }
+    Ok(())
+}
+
+/// Deletes the queue with all that is in it, and returns how many ready messages that were. Without `if-empty` and
+/// `if-unused`: with either, a quorum queue closes the whole connection.
+pub(super) async fn delete_queue(connection: &Connection, queue: &QueuePlan) -> Result<u32, DeclareError> {
+    let channel = open(connection, &queue.object()).await?;
+    let answer = channel.queue_delete(queue.name.as_str().into(), QueueDeleteOptions::default()).await;
+    close(&channel, queue.object(), fine_if_missing(answer)).await
+}
+
+/// Deletes the exchange unless queues or exchanges are bound to it; then it answers
+/// [`DeclareError::Inequivalent`].
+pub(super) async fn delete_unused_exchange(connection: &Connection, exchange: &str) -> Result<(), DeclareError> {
+    let object = Object::Exchange(exchange.to_owned());
+    let channel = open(connection, &object).await?;
+    let options = ExchangeDeleteOptions { if_unused: true, ..ExchangeDeleteOptions::default() };
+    let answer = channel.exchange_delete(exchange.into(), options).await;
+    close(&channel, object, fine_if_missing(answer)).await
+}
+
+pub(super) async fn counts(connection: &Connection, queue: &QueuePlan) -> Result<Option<Counts>, DeclareError> {
+    let answer = check::counts(connection, &queue.name).await;
+    answer.map_err(|error| DeclareError::of(queue.object(), error))
+}
+
+pub(super) async fn exchange_on(channel: &Channel, exchange: &str) -> lapin::Result<()> {
+    let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    channel.exchange_declare(exchange.into(), ExchangeKind::Direct, options, FieldTable::default()).await
+}
+
+pub(super) async fn queue_on(channel: &Channel, queue: &QueuePlan) -> lapin::Result<()> {
+    let name = queue.name.as_str().into();
+    channel.queue_declare(name, QueueDeclareOptions::durable(), queue.field_table()).await.map(drop)
+}
+
+pub(super) async fn bind_on(channel: &Channel, exchange: &str, queue: &str, key: &str) -> lapin::Result<()> {
+    let options = QueueBindOptions::default();
+    channel.queue_bind(queue.into(), exchange.into(), key.into(), options, FieldTable::default()).await
+}
+
+pub(super) async fn unbind_on(channel: &Channel, exchange: &str, queue: &str, key: &str) -> lapin::Result<()> {
+    channel.queue_unbind(queue.into(), exchange.into(), key.into(), FieldTable::default()).await
+}
+
+async fn open(connection: &Connection, object: &Object) -> Result<Channel, DeclareError> {
+    connection.create_channel().await.map_err(|error| DeclareError::of(object.clone(), error))
+}
+
+/// A refusal has closed the channel already.
+async fn close<T>(channel: &Channel, object: Object, answer: lapin::Result<T>) -> Result<T, DeclareError> {
+    let value = answer.map_err(|error| DeclareError::of(object, error))?;
+    let _ = channel.close(200, "done".into()).await;
+    Ok(value)
+}
+
+fn fine_if_missing<T: Default>(answer: lapin::Result<T>) -> lapin::Result<T> {
+    answer.or_else(|error| if is_not_found(&error) { Ok(T::default()) } else { Err(error) })
+}

@@ -1,0 +1,51 @@
+//! `warren-operator probe`: asks an address over HTTP, for `helm test` and for images that have no shell.
+
+use clap::Args;
+use std::time::Duration;
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What to ask.
+#[derive(Args, Debug)]
+pub struct ProbeArguments {
+    /// The address, such as http://warren-operator:8080/readyz
+    #[arg(env = "WARREN_PROBE_URL", value_name = "URL")]
+    url: reqwest::Url,
+}
+
+/// Why the probe failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// Nobody answered.
+    #[error("{url} does not answer")]
+    NoAnswer {
+        /// The address.
+        url: reqwest::Url,
+        /// What the connection said.
+        source: reqwest::Error,
+    },
+    /// Somebody answered with an error.
+    #[error("{url} answers {status}")]
+    Refused {
+        /// The address.
+        url: reqwest::Url,
+        /// The status.
+        status: reqwest::StatusCode,
+    },
+}
+
+/// Asks once; prints the status.
+///
+/// # Errors
+/// No answer, or none of the 200s.
+pub async fn run(arguments: ProbeArguments) -> Result<(), ProbeError> {
+    let url = arguments.url;
+    let answer = reqwest::Client::new().get(url.clone()).timeout(TIMEOUT).send().await;
+    let status = answer.map_err(|source| ProbeError::NoAnswer { url: url.clone(), source })?.status();
+    if !status.is_success() {
+        return Err(ProbeError::Refused { url, status });
+    }
+    println!("{url} answers {status}");
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! `warren-operator run`: keeps every `ProcessingPipeline` of a cluster (or of one namespace) as its spec says.
+//!
+//! Start with [`reconcile`]: it is the one path that every pipeline takes, at every change and every few seconds.
+
+pub mod apply;
+pub mod brokers;
+pub mod children;
+mod cleanup;
+pub mod context;
+pub mod credentials;
+pub mod events;
+mod examine;
+pub mod lease;
+pub mod metrics;
+mod pods;
+mod prepare;
+pub mod problem;
+pub mod reason;
+pub mod reconcile;
+mod report;
+mod rival;
+mod scale;
+pub mod scope;
+pub mod secrets;
+pub mod server;
+pub mod status;
+mod topology;
+mod watching;
+
+use crate::{build::Images, crd::ProcessingPipeline};
+use children::Children;
+use context::{Context, Stored};
+use events::Events;
+use futures::{Stream, StreamExt as _, future::ready};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Client, ResourceExt as _,
+    runtime::{
+        Controller, Predicate as _, WatchStreamExt as _,
+        controller::{self, Action},
+        predicates,
+        reflector::{self, ObjectRef, Store},
+        watcher,
+    },
+};
+use metrics::Metrics;
+use scope::Scope;
+use secrets::Secrets;
+use std::sync::Arc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What the controller works with.
+pub struct Settings {
+    /// Where it works.
+    pub scope: Scope,
+    /// Images of the workers.
+    pub images: Images,
+    /// How many pipelines are looked at at a time.
+    pub concurrency: u16,
+    /// This replica's name.
+    pub identity: String,
+}
+
+/// Works until `stop` is cancelled, then ends what it is about.
+pub async fn run(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: CancellationToken) {
+    let scope = settings.scope;
+    let (pipelines, writer) = reflector::store();
+    let stream = watch_pipelines(&client, &scope, writer);
+    let (children, touched_children) = Children::watch(&client, &scope);
+    let (secrets, touched_secrets) = Secrets::watch(&client, &scope);
+    let events = Events::new(client.clone(), &settings.identity);
+    let context = Arc::new(Context::new(
+        client,
+        scope,
+        settings.images,
+        pipelines.clone(),
+        children,
+        secrets,
+        events,
+        metrics.clone(),
+    ));
+    let (seen, work) = (context.clone(), TaskTracker::new());
+    let (tracker, stopping) = (work.clone(), stop.clone());
+    let looks = Controller::for_stream(stream, pipelines.clone())
+        .with_config(controller::Config::default().concurrency(settings.concurrency))
+        .reconcile_on(touched_children.map(as_stored))
+        .reconcile_on(referring(touched_secrets, pipelines))
+        .run(
+            move |stored, context: Arc<Context>| {
+                let stopping = stopping.clone();
+                tracker.track_future(async move {
+                    if stopping.is_cancelled() {
+                        return Ok(Action::await_change());
+                    }
+                    context.all_seen().await?;
+                    reconcile::reconcile(stored, context).await
+                })
+            },
+            reconcile::after_error,
+            context,
+        )
+        .for_each(|_| {
+            seen.metrics.pipelines.set(i64::try_from(seen.pipelines.len()).unwrap_or(i64::MAX));
+            ready(())
+        });
+    tokio::select! {
+        () = looks => {}
+        // Not kube's graceful shutdown: that also waits until every look that is due some time has come.
+        () = async { stop.cancelled().await; work.close(); work.wait().await } => {}
+    }
+}
+
+/// All pipelines; an edit of the spec, a label, an annotation or a finalizer comes through, a new status does not.
+fn watch_pipelines(
+    client: &Client,
+    scope: &Scope,
+    writer: reflector::store::Writer<Stored>,
+) -> impl Stream<Item = Result<Stored, watcher::Error>> + Send + use<> {
+    let watch = watcher(scope.api(client), watcher::Config::default())
+        .modify(|stored: &mut Stored| kube::Resource::meta_mut(stored).managed_fields = None)
+        .default_backoff();
+    reflector::reflector(writer, watch)
+        .applied_objects()
+        .inspect(|seen| {
+            if let Err(error) = seen {
+                watching::complain("processingpipelines", error);
+            }
+        })
+        .predicate_filter(
+            predicates::generation.combine(predicates::finalizers).combine(predicates::annotations),
+            Default::default(),
+        )
+}
+
+/// The pipelines that refer to a Secret that was touched.
+fn referring(
+    secrets: impl Stream<Item = ObjectRef<Secret>> + Send + 'static,
+    pipelines: Store<Stored>,
+) -> impl Stream<Item = ObjectRef<Stored>> + Send + 'static {
+    secrets.flat_map(move |secret| {
+        let referring = pipelines.state().into_iter().filter(move |stored| refers(stored, &secret));
+        futures::stream::iter(referring.map(|stored| ObjectRef::from_obj(&*stored)).collect::<Vec<_>>())
+    })
+}
+
+fn refers(stored: &Stored, secret: &ObjectRef<Secret>) -> bool {
+    let Ok(pipeline) = &stored.0 else { return false };
+    let broker = &pipeline.spec.broker;
+    let names = [Some(&broker.secret_ref), broker.ca_secret_ref.as_ref()];
+    pipeline.namespace() == secret.namespace
+        && names.into_iter().flatten().any(|reference| reference.name == secret.name)
+}
+
+fn as_stored(pipeline: ObjectRef<ProcessingPipeline>) -> ObjectRef<Stored> {
+    ObjectRef::new(&pipeline.name).within(pipeline.namespace.as_deref().unwrap_or_default())
+}

@@ -1,0 +1,90 @@
+//! Kubernetes Events: every change that a person would ask about. A failed Event is logged and costs nothing else.
+
+use super::{apply::Changes, reason::Reason, status::Truth};
+use crate::crd::{ProcessingPipeline, status::PipelineStatus};
+use kube::{
+    Client, Resource as _,
+    runtime::events::{Event, EventType, Recorder, Reporter},
+};
+use warren_messaging::error_chain::Chain;
+
+/// The `reportingController` of all Events.
+const REPORTER: &str = "warren.dev/operator";
+/// The API server takes no longer notes.
+const LONGEST_NOTE: usize = 1024;
+
+/// Tells people what happens to a pipeline.
+pub struct Events(Recorder);
+
+impl Events {
+    /// Events in the name of the replica `identity`.
+    #[must_use]
+    pub fn new(client: Client, identity: &str) -> Self {
+        Self(Recorder::new(client, Reporter { controller: REPORTER.into(), instance: Some(identity.into()) }))
+    }
+
+    /// Something went as it should.
+    pub async fn normal(&self, pipeline: &ProcessingPipeline, reason: &str, note: impl Into<String>) {
+        self.publish(pipeline, EventType::Normal, reason, note.into()).await;
+    }
+
+    /// Something that a person may have to act on.
+    pub async fn warning(&self, pipeline: &ProcessingPipeline, reason: &str, note: impl Into<String>) {
+        self.publish(pipeline, EventType::Warning, reason, note.into()).await;
+    }
+
+    /// What an apply changed.
+    pub async fn changes(&self, pipeline: &ProcessingPipeline, changes: &Changes) {
+        for (reason, what, objects) in [
+            ("ObjectsCreated", "created", &changes.created),
+            ("ObjectsUpdated", "updated", &changes.updated),
+            ("DriftRepaired", "restored what somebody else had changed or deleted:", &changes.repaired),
+            ("ObjectsPruned", "deleted what is not needed any more:", &changes.pruned),
+        ] {
+            if !objects.is_empty() {
+                self.normal(pipeline, reason, format!("{what} {}", objects.join(", "))).await;
+            }
+        }
+    }
+
+    /// The step from one status to the next, if the pipeline became ready, unready, or unready for another reason.
+    pub async fn transition(&self, pipeline: &ProcessingPipeline, before: &PipelineStatus, after: &PipelineStatus) {
+        let (before, after) = (ready(before), ready(after));
+        let Some((truth, reason, message)) = after else { return };
+        if before.map(|(truth, reason, _)| (truth, reason)) == Some((truth, reason)) {
+            return;
+        }
+        if truth == Truth::True || reason == Reason::Starting.as_str() {
+            self.normal(pipeline, reason, message).await;
+        } else {
+            self.warning(pipeline, reason, message).await;
+        }
+    }
+
+    async fn publish(&self, pipeline: &ProcessingPipeline, type_: EventType, reason: &str, mut note: String) {
+        let name = pipeline.metadata.name.as_deref().unwrap_or_default();
+        let namespace = pipeline.metadata.namespace.as_deref().unwrap_or_default();
+        match type_ {
+            EventType::Normal => tracing::info!(pipeline = name, namespace, reason, "{note}"),
+            EventType::Warning => tracing::warn!(pipeline = name, namespace, reason, "{note}"),
+        }
+        if note.len() > LONGEST_NOTE {
+            let end = note.floor_char_boundary(LONGEST_NOTE - 3);
+            note.truncate(end);
+            note.push_str("...");
+        }
+        // kube repeats the first note of an action for six minutes, so another note is another action.
+        let mut action = format!("Reconcile-{}", super::children::digest(&note.as_str().into()));
+        action.truncate("Reconcile-".len() + 8);
+        let event = Event { type_, reason: reason.into(), note: Some(note), action, secondary: None };
+        if let Err(error) = self.0.publish(&event, &pipeline.object_ref(&())).await {
+            tracing::warn!(pipeline = name, namespace, "cannot publish an Event: {}", Chain(&error));
+        }
+    }
+}
+
+fn ready(status: &PipelineStatus) -> Option<(Truth, &str, &str)> {
+    let condition = status.conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    let truth = if condition.status == "True" { Truth::True } else { Truth::False };
+    Some((truth, &condition.reason, &condition.message))
+}

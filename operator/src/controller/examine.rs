@@ -1,0 +1,206 @@
+//! What a look at a pipeline does, top to bottom: prepare, declare, build, apply, scale, retire, and see how its sides
+//! are.
+
+use super::{
+    apply::{Applier, Changes},
+    context::{Context, Memory},
+    pods::{self, Matching},
+    prepare::{self, Prepared},
+    problem::Problem,
+    reason::Reason,
+    scale,
+    status::{Findings, Side, Verdict},
+    topology::{self, Held},
+};
+use crate::{
+    build,
+    crd::{ProcessingPipeline, scaling::ScalingMode},
+    labels,
+};
+use kube::ResourceExt as _;
+
+/// Does what is needed, and tells what was found.
+pub async fn examine(resource: &ProcessingPipeline, context: &Context, memory: &mut Memory) -> Findings {
+    let (mut topology, mut applied, mut blocked) = (None, None, None);
+    match prepare::prepare(resource, context).await {
+        Err(problem) => {
+            stand_down(resource, &problem, context).await;
+            blocked = Some(problem);
+        }
+        Ok(prepared) => {
+            let rotated = pin(&prepared, memory);
+            let held = hold(resource, &prepared, rotated, context, memory).await;
+            let brought = bring(resource, &prepared, rotated, context, memory).await;
+            topology = Some(retire(resource, &prepared, held, brought.as_ref().ok(), context, memory).await);
+            applied = Some(brought.map(drop));
+        }
+    }
+    Findings {
+        blocked,
+        topology,
+        applied,
+        web: side(resource, resource.spec.web.managed, labels::Side::Web, context).await,
+        processor: side(resource, resource.spec.processor.managed, labels::Side::Processor, context).await,
+        scaling: scaling(resource),
+        endpoint: resource.spec.web.managed.then(|| endpoint(resource)),
+    }
+}
+
+/// A pipeline that finds its exchange taken must not go on taking the other's messages.
+async fn stand_down(resource: &ProcessingPipeline, problem: &Problem, context: &Context) {
+    if !matches!(problem, Problem::ExchangeTaken { .. }) {
+        return;
+    }
+    let namespace = resource.namespace().unwrap_or_default();
+    for side in [labels::Side::Web, labels::Side::Processor] {
+        let name = side.object_name(&resource.name_any());
+        let Some(deployment) = context.children.get("Deployment", &namespace, &name) else { continue };
+        if deployment.owner == resource.uid() && deployment.replicas != Some(0) {
+            // Tried again at the next look.
+            let _ = scale::write(&context.client, &namespace, &name, 0).await;
+        }
+    }
+}
+
+/// Chooses the credentials that the workers are started with; whether they are others than before.
+fn pin(prepared: &Prepared, memory: &mut Memory) -> bool {
+    let pinned = prepared.credentials.pin(memory.pinned.as_ref());
+    let before = memory.pinned.replace(pinned);
+    before.is_some() && before != memory.pinned
+}
+
+/// Brings the broker to what is wanted, and tells what that took.
+async fn hold(
+    resource: &ProcessingPipeline,
+    prepared: &Prepared,
+    rotated: bool,
+    context: &Context,
+    memory: &mut Memory,
+) -> Result<Held, Problem> {
+    let shown = resource.status.clone().unwrap_or_default();
+    let processors = Matching::new(&context.client, resource, labels::Side::Processor);
+    let held = topology::hold(prepared, &shown, &processors, &context.brokers, memory).await?;
+    // Whatever a new spec, or a new broker, needs for the first time is no repair.
+    let was_declared = shown.conditions.iter().any(|shown| shown.reason == Reason::Declared.as_str());
+    let is_repair = was_declared && !rotated && shown.observed_generation == resource.metadata.generation;
+    if is_repair && !held.created.is_empty() {
+        let note = format!("declared anew what was missing on the broker: {}", held.created.join(", "));
+        context.events.warning(resource, "TopologyRepaired", note).await;
+    }
+    if let Some(queue) = &held.migrated {
+        let note = format!("queue {queue} was empty and is replaced by one with the arguments that the spec asks for");
+        context.events.normal(resource, "QueueMigrated", note).await;
+    }
+    Ok(held)
+}
+
+/// Removes retry tiers of an earlier spec, once no processor of it is left.
+async fn retire(
+    resource: &ProcessingPipeline,
+    prepared: &Prepared,
+    held: Result<Held, Problem>,
+    changes: Option<&Changes>,
+    context: &Context,
+    memory: &mut Memory,
+) -> Result<Held, Problem> {
+    let Some(held) = held.as_ref().ok().filter(|held| held.created.is_empty()).cloned() else {
+        memory.empty_tiers.clear();
+        return held;
+    };
+    let obsolete = held.tiers.len() > prepared.pipeline.topology.retry.tiers().len();
+    if !obsolete || changes != Some(&Changes::default()) || !rolled_out(resource, context).await? {
+        return Ok(held);
+    }
+    let tiers = topology::retire(prepared, &held.tiers, &context.brokers, memory).await?;
+    Ok(Held { tiers, ..held })
+}
+
+/// Whether all processors run what the spec says now, and none that is ending still runs something else.
+async fn rolled_out(resource: &ProcessingPipeline, context: &Context) -> Result<bool, Problem> {
+    let (namespace, name) = (resource.namespace().unwrap_or_default(), resource.name_any());
+    let deployment = context.children.get("Deployment", &namespace, &labels::Side::Processor.object_name(&name));
+    let Some((generation, status)) = deployment.and_then(|deployment| deployment.deployment) else { return Ok(false) };
+    let replicas = status.replicas.unwrap_or(0);
+    if status.observed_generation != Some(generation) || status.updated_replicas.unwrap_or(0) != replicas {
+        return Ok(false);
+    }
+    let pods = Matching::new(&context.client, resource, labels::Side::Processor).count().await?;
+    Ok(i32::try_from(pods) == Ok(replicas))
+}
+
+/// Builds and applies the objects, and sets the number of processors, whatever becomes of the objects.
+async fn bring(
+    resource: &ProcessingPipeline,
+    prepared: &Prepared,
+    rotated: bool,
+    context: &Context,
+    memory: &mut Memory,
+) -> Result<Changes, Problem> {
+    let revision = memory.pinned.as_ref().map(|pinned| pinned.revision().to_owned()).unwrap_or_default();
+    let objects = build::objects(&prepared.pipeline, &context.images).with_secrets_revision(&revision);
+    let applied = Applier::new(resource, context).apply(&objects.values(), &mut memory.applied).await;
+    if let Ok(changes) = &applied {
+        context.events.changes(resource, changes).await;
+    }
+    if rotated {
+        let note = "a Secret that the pipeline refers to has changed: the workers are replaced one after the other";
+        context.events.normal(resource, "SecretRotated", note).await;
+    }
+    let scaled = scale_processors(&resource.namespace().unwrap_or_default(), prepared, context, memory).await;
+    applied.and_then(|changes| scaled.map(|()| changes))
+}
+
+async fn scale_processors(
+    namespace: &str,
+    prepared: &Prepared,
+    context: &Context,
+    memory: &Memory,
+) -> Result<(), Problem> {
+    let Some(processor) = &prepared.pipeline.processor else { return Ok(()) };
+    let wanted = if memory.migrating { 0 } else { scale::replicas(processor) };
+    let name = labels::Side::Processor.object_name(&prepared.pipeline.name);
+    let deployment = context.children.get("Deployment", namespace, &name);
+    if deployment.is_some_and(|deployment| deployment.replicas != Some(wanted)) {
+        scale::write(&context.client, namespace, &name, wanted).await?;
+    }
+    Ok(())
+}
+
+/// What is to be said of one side.
+async fn side(resource: &ProcessingPipeline, managed: bool, side: labels::Side, context: &Context) -> Side {
+    let (namespace, name) = (resource.namespace().unwrap_or_default(), resource.name_any());
+    let deployment = context.children.get("Deployment", &namespace, &side.object_name(&name));
+    let known = deployment.and_then(|deployment| Some((deployment.replicas, deployment.deployment?)));
+    let Some((replicas, (generation, status))) = known.filter(|_| managed) else {
+        return if managed { Side::Missing } else { Side::NotManaged };
+    };
+    let wanted = replicas.unwrap_or(1);
+    let enough = |count: Option<i32>| count.unwrap_or(0) >= wanted;
+    let up_to_date = status.observed_generation == Some(generation)
+        && enough(status.updated_replicas)
+        && enough(status.ready_replicas)
+        && status.replicas.unwrap_or(0) <= wanted;
+    let selector = labels::selector_text(&side.selector(&name));
+    let trouble = if up_to_date { None } else { pods::trouble(&context.client, &namespace, &selector).await };
+    Side::Deployed { wanted, up_to_date, status: Box::new(status), trouble, selector }
+}
+
+fn scaling(resource: &ProcessingPipeline) -> Verdict {
+    let processor = &resource.spec.processor;
+    if !processor.managed {
+        let message = "spec.processor.managed is false: somebody else runs the processors";
+        return Verdict::fails(Reason::NotManaged, message);
+    }
+    let message = match processor.scaling.mode {
+        ScalingMode::External => "spec.processor.replicas says how many processors run",
+        ScalingMode::Backlog => {
+            "this version keeps minReplicas processors, at least one; it does not scale by backlog yet"
+        }
+    };
+    Verdict::fails(Reason::FixedReplicas, message)
+}
+
+fn endpoint(resource: &ProcessingPipeline) -> String {
+    let service = labels::Side::Web.object_name(&resource.name_any());
+    format!("http://{service}.{}.svc/api/v1/processData", resource.namespace().unwrap_or_default())
+}

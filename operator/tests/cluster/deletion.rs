@@ -1,0 +1,115 @@
+//! What is left of a deleted pipeline: what its policy says, and never a finalizer that hangs.
+
+use super::site::{SECONDS, SOON, Site, pipeline};
+use serde_json::{Value, json};
+use std::time::Duration;
+use warren_testkit::eventually;
+
+/// Longer than the operator tries to reach a broker that is gone.
+const GIVEN_UP: Duration = Duration::from_secs(100);
+
+async fn delete(site: &Site, name: &str) {
+    site.namespace.kubectl(&["delete", "pp", name, "--wait=false"]).await.expect("is deleted");
+}
+
+fn with_policy(policy: &str) -> String {
+    let processor = json!({"handler": {"demo": {"delay": "0s"}}, "timeout": "10s"});
+    pipeline("p", json!({"topology": {"deletionPolicy": policy}, "processor": processor}))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retain_needs_no_finalizer_and_keeps_queues_and_records() {
+    let Some(site) = Site::new("retain").await else { return };
+    site.apply(&with_policy("Retain")).await;
+    site.ready("p").await;
+    let object = site.namespace.get("pp", "p").await.expect("is there");
+    assert_eq!(object["metadata"].get("finalizers"), None);
+    let base = site.base("p").await;
+    let id = site.submit(&base, json!("kept")).await;
+    site.outcome(&base, &id).await;
+
+    delete(&site, "p").await;
+    site.namespace.gone("pp", "p", SECONDS).await;
+    site.namespace.gone("deployment", "p-web", SOON).await;
+    assert!(site.vhost.queue("p.requests").await.is_some());
+    assert!(site.namespace.get("pvc", "p-web-store").await.is_some());
+
+    // A new pipeline of that name finds them again.
+    site.apply(&with_policy("Retain")).await;
+    site.ready("p").await;
+    let record = site.outcome(&site.base("p").await, &id).await;
+    assert_eq!(record["result"], "kept-processed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delete_removes_queues_and_records() {
+    let Some(site) = Site::new("delete").await else { return };
+    site.apply(&with_policy("Delete")).await;
+    site.ready("p").await;
+    delete(&site, "p").await;
+    site.namespace.gone("pp", "p", SOON).await;
+    site.namespace.gone("pvc", "p-web-store", SOON).await;
+    assert_eq!(site.vhost.queues().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delete_if_empty_removes_empty_queues_and_keeps_others() {
+    let Some(site) = Site::new("ifempty").await else { return };
+    site.apply(&with_policy("DeleteIfEmpty")).await;
+    site.ready("p").await;
+    delete(&site, "p").await;
+    site.namespace.gone("pp", "p", SOON).await;
+    eventually("no queue to be left", SECONDS, async || site.vhost.queues().await.is_empty()).await;
+
+    site.apply(&with_policy("DeleteIfEmpty")).await;
+    site.ready("p").await;
+    site.vhost.publish("p", "dead", r#"{"requestId": 1, "requestData": 1}"#).await;
+    delete(&site, "p").await;
+    site.namespace.gone("pp", "p", SOON).await;
+    let note = site.event("p", "TopologyLeftBehind", SECONDS).await;
+    assert!(note.contains("p.dead holds 1 messages"), "{note}");
+    assert!(site.vhost.queue("p.requests").await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_gone_for_good_does_not_keep_a_pipeline_from_being_deleted() {
+    let Some(site) = Site::new("gone").await else { return };
+    site.apply(&with_policy("Delete")).await;
+    site.ready("p").await;
+    site.network.cut();
+    delete(&site, "p").await;
+    site.namespace.gone("pp", "p", GIVEN_UP).await;
+    let note = site.event("p", "TopologyLeftBehind", SECONDS).await;
+    assert!(note.contains("cannot reach RabbitMQ"), "{note}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_has_begun_ends_before_empty_classic_queues_are_removed() {
+    let Some(site) = Site::new("classic").await else { return };
+    let manifest = pipeline(
+        "p",
+        json!({
+            "topology": {"queueType": "classic", "deletionPolicy": "DeleteIfEmpty"},
+            "processor": {"handler": {"demo": {"delay": "12s"}}, "timeout": "30s"},
+        }),
+    );
+    site.apply(&manifest).await;
+    site.ready("p").await;
+    let base = site.base("p").await;
+    let id = site.submit(&base, json!("late")).await;
+    // Not as soon as it is delivered: what has not begun is given back.
+    eventually("the work to begin", SECONDS, async || {
+        let url = format!("{base}/api/v1/requests/{id}");
+        let answer = reqwest::get(url).await.map_err(|error| error.to_string())?;
+        let record: Value = answer.json().await.map_err(|error| error.to_string())?;
+        if record["status"] == "started" { Ok(()) } else { Err(record.to_string()) }
+    })
+    .await;
+    delete(&site, "p").await;
+    site.namespace.gone("pp", "p", SOON).await;
+    assert_eq!(site.vhost.queues().await, []);
+
+    site.apply(&manifest).await;
+    site.ready("p").await;
+    assert_eq!(site.outcome(&site.base("p").await, &id).await["result"], "late-processed");
+}
