@@ -1,0 +1,228 @@
+//! How fast replicas may be added: in waves, each twice the one before.
+//!
+//! Thirty replicas that start at once on a small node delay each other: measured on 2 cores, the first was at work after
+//! 7 s, alone after 1 s. On a large cluster they would all be there after 1 s, and waiting for one another would be the
+//! mistake. Which of the two it is shows in how long starting takes: [`Starts`] measures it per replica, asks for the
+//! next wave as soon as the last has arrived (or after [`STEP`], when nothing is overdue), stops adding while some are
+//! overdue, and remembers how large a wave arrived without delay, so that the next burst begins with that one.
+
+use crate::Observation;
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
+
+/// The first wave of a pipeline of which nothing is known.
+pub const FIRST_WAVE: u32 = 2;
+/// A wave that is on its way holds the next one back for this long, as long as nothing is overdue.
+pub const STEP: Duration = Duration::from_secs(1);
+/// What is overdue holds the next wave back for this long: it may never come, for want of room or of an image.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How long starting is assumed to take before the first one was measured.
+pub const START_GUESS: Duration = Duration::from_secs(2);
+/// A start is in time up to this multiple of the quickest, and [`SLACK`].
+const IN_TIME: f64 = 1.5;
+/// What a report may be late.
+const SLACK: Duration = Duration::from_millis(250);
+/// After this much quiet a wave is the first of a new burst.
+const NEW_BURST: Duration = Duration::from_secs(10);
+/// The quickest start is forgotten by this factor with each one, so that an image that got slower is learned.
+const FORGET: f64 = 1.02;
+const LARGEST_WAVE: u32 = 1000;
+
+/// What is known of how replicas start.
+#[derive(Clone, Debug)]
+pub struct Starts {
+    /// Workers that have reported.
+    known: HashSet<String>,
+    /// When each replica that has not reported yet was asked for, oldest first.
+    asked: VecDeque<Duration>,
+    /// Replicas as they were last asked for.
+    replicas: u32,
+    last_wave: Option<Duration>,
+    /// Size of the next wave.
+    wave: u32,
+    /// The largest number on its way at once that arrived in time.
+    fluent: u32,
+    /// How many are in the wave that is on its way, and whether one of them came late.
+    on_its_way: u32,
+    late: bool,
+    quickest: Option<Duration>,
+}
+
+impl Default for Starts {
+    fn default() -> Self {
+        Self {
+            known: HashSet::new(),
+            asked: VecDeque::new(),
+            replicas: 0,
+            last_wave: None,
+            wave: FIRST_WAVE,
+            fluent: FIRST_WAVE,
+            on_its_way: 0,
+            late: false,
+            quickest: None,
+        }
+    }
+}
+
+impl Starts {
+    /// Takes an observation in: who has arrived, and how many are asked for.
+    pub fn learn(&mut self, seen: &Observation) {
+        let live = seen.workers.iter().filter(|worker| !worker.draining);
+        let arrived = live.filter(|worker| !self.known.contains(&worker.name)).count();
+        self.known = seen.workers.iter().map(|worker| worker.name.clone()).collect();
+        self.follow(seen.replicas, seen.at);
+        for _ in 0..arrived {
+            self.arrive(seen.at);
+        }
+        // Never more than can still come: a replica that died and came back was not asked for again.
+        let missing = usize::try_from(seen.replicas.saturating_sub(seen.live())).unwrap_or(usize::MAX);
+        while self.asked.len() > missing {
+            self.asked.pop_front();
+        }
+        if self.asked.is_empty() {
+            self.end_wave();
+        }
+        if self.asked.is_empty() && self.last_wave.is_none_or(|last| seen.at.saturating_sub(last) > NEW_BURST) {
+            self.wave = self.fluent;
+        }
+    }
+
+    /// Takes note that `replicas` are asked for from `at` on.
+    pub fn follow(&mut self, replicas: u32, at: Duration) {
+        for _ in self.replicas..replicas {
+            self.asked.push_back(at);
+        }
+        for _ in replicas..self.replicas {
+            self.asked.pop_back();
+        }
+        self.replicas = replicas;
+    }
+
+    /// How many may be added now.
+    #[must_use]
+    pub fn room(&self, at: Duration) -> u32 {
+        let since = self.last_wave.map_or(Duration::MAX, |last| at.saturating_sub(last));
+        let open =
+            (self.asked.is_empty() && !since.is_zero()) || since >= PATIENCE || (since >= STEP && !self.overdue(at));
+        if open { self.wave } else { 0 }
+    }
+
+    /// Takes note that a wave of `size` was asked for at `at`; `all` when it used up the room.
+    pub fn add(&mut self, size: u32, all: bool, at: Duration) {
+        self.follow(self.replicas + size, at);
+        self.last_wave = Some(at);
+        self.on_its_way = u32::try_from(self.asked.len()).unwrap_or(u32::MAX);
+        if all {
+            self.wave = self.wave.saturating_mul(2).min(LARGEST_WAVE);
+        }
+    }
+
+    /// How long a replica takes from being asked for to its first report.
+    #[must_use]
+    pub fn start_time(&self) -> Duration {
+        self.quickest.unwrap_or(START_GUESS)
+    }
+
+    /// How many have not arrived yet.
+    #[must_use]
+    pub fn starting(&self) -> usize {
+        self.asked.len()
+    }
+
+    fn arrive(&mut self, at: Duration) {
+        let Some(asked) = self.asked.pop_front() else { return };
+        let took = at.saturating_sub(asked);
+        self.late |= self.quickest.is_some_and(|quickest| took > in_time(quickest));
+        let remembered = self.quickest.map_or(took, |quickest| quickest.mul_f64(FORGET));
+        self.quickest = Some(remembered.min(took));
+    }
+
+    fn end_wave(&mut self) {
+        if self.on_its_way > 0 {
+            self.fluent = if self.late {
+                self.fluent.min(self.on_its_way / 2).max(FIRST_WAVE)
+            } else {
+                self.fluent.max(self.on_its_way)
+            };
+        }
+        (self.on_its_way, self.late) = (0, false);
+    }
+
+    fn overdue(&self, at: Duration) -> bool {
+        let oldest = self.asked.front().map(|asked| at.saturating_sub(*asked));
+        oldest.zip(self.quickest).is_some_and(|(age, quickest)| age > in_time(quickest))
+    }
+}
+
+fn in_time(quickest: Duration) -> Duration {
+    quickest.mul_f64(IN_TIME) + SLACK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Worker;
+
+    /// A world in which `cores` replicas start at a time, each in `alone` seconds, and the others wait.
+    fn ramp(starts: &mut Starts, begin: f64, wanted: u32, cores: usize, alone: f64) -> (f64, f64) {
+        let (mut now, mut replicas, mut left, mut done) = (begin, 0_u32, Vec::<f64>::new(), 0_u32);
+        let (mut first, step) = (None, 0.05);
+        while done < wanted {
+            let workers = (0..done).map(|n| Worker { name: format!("{begin}-{n}"), ..Worker::default() }).collect();
+            let at = Duration::from_secs_f64(now);
+            starts.learn(&Observation { at, replicas, ready: done, workers, ..Observation::default() });
+            let room = starts.room(at).min(wanted - replicas);
+            if room > 0 {
+                starts.add(room, room == starts.room(at), at);
+                replicas += room;
+                left.extend((0..room).map(|_| alone));
+            }
+            let share = step * (cores as f64 / left.len().max(1) as f64).min(1.0);
+            left.iter_mut().for_each(|left| *left -= share);
+            let before = left.len();
+            left.retain(|left| *left > 0.0);
+            done += u32::try_from(before - left.len()).expect("few");
+            now += step;
+            if done > 0 {
+                first.get_or_insert(now - begin);
+            }
+        }
+        (first.expect("one came"), now - begin)
+    }
+
+    #[test]
+    fn on_a_small_node_the_first_is_soon_at_work_and_all_of_them_no_later() {
+        let (first, all) = ramp(&mut Starts::default(), 0.0, 30, 2, 0.5);
+        assert!(first < 0.7, "alone it takes 0.5 s, not {first}");
+        assert!(all < 9.5, "the node can start 4 per second: 7.5 s, not {all}");
+    }
+
+    #[test]
+    fn on_a_large_cluster_it_soon_asks_for_all_at_once() {
+        let mut starts = Starts::default();
+        let (_, first_time) = ramp(&mut starts, 0.0, 30, 1000, 1.0);
+        assert!(first_time < 4.5, "four waves at most one after the other, not {first_time}");
+        let mut later = first_time;
+        for _ in 0..3 {
+            starts.learn(&Observation { at: Duration::from_secs_f64(later + 60.0), ..Observation::default() });
+            let (_, took) = ramp(&mut starts, later + 60.0, 30, 1000, 1.0);
+            later += 60.0 + took;
+            assert!(took < 2.2, "it has seen that nothing slows down, yet took {took}");
+        }
+    }
+
+    #[test]
+    fn replicas_that_never_come_do_not_hold_the_others_back_for_good() {
+        let (mut starts, mut replicas) = (Starts::default(), 0);
+        for second in 0..60 {
+            let at = Duration::from_secs(second);
+            starts.learn(&Observation { at, replicas, ..Observation::default() });
+            let room = starts.room(at);
+            starts.add(room, true, at);
+            replicas += room;
+        }
+        assert!(replicas > 500, "{replicas}");
+    }
+}
