@@ -11,7 +11,10 @@ use crate::{
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use lane::Lane;
 use lapin::{Channel, Event, options::BasicPublishOptions};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -86,7 +89,8 @@ struct Job {
 }
 
 impl Publisher {
-    /// Starts a publisher in the background. It publishes a `report()` each second, and ends when `stop` is
+    /// Starts a publisher in the background. It publishes a `report()` each second, and with the first confirm after a
+    /// rest, and ends when `stop` is
     /// cancelled: cancel only once nobody publishes any more.
     pub fn start(
         settings: PublisherSettings,
@@ -165,9 +169,15 @@ impl<R: Fn() -> Report + Send + Sync> PublishSession<R> {
         let mut events = std::pin::pin!(opened.connection.events_listener());
         let mut interval = tokio::time::interval(REPORT_INTERVAL);
         let mut reporting: Option<BoxFuture<'static, lapin::Result<()>>> = None;
+        let mut settled: Option<Instant> = None;
         loop {
             tokio::select! {
-                () = lane.settle() => {}
+                () = lane.settle() => {
+                    // The first message after a rest: whoever scales learns of it at once.
+                    if settled.replace(Instant::now()).is_none_or(|last| last.elapsed() >= REPORT_INTERVAL) {
+                        reporting.get_or_insert_with(|| self.report(reports, true));
+                    }
+                }
                 Some(job) = self.jobs.recv(), if lane.has_room() => lane.send(job),
                 () = opened.stop.cancelled() => return Ok(()),
                 event = events.next() => note(event, opened.state)?,
@@ -175,7 +185,7 @@ impl<R: Fn() -> Report + Send + Sync> PublishSession<R> {
                     if !lane.is_alive() {
                         return Err(LinkError::ChannelClosed);
                     }
-                    reporting.get_or_insert_with(|| self.report(reports));
+                    reporting.get_or_insert_with(|| self.report(reports, false));
                 }
                 sent = async { reporting.as_mut().expect("is checked").await }, if reporting.is_some() => {
                     reporting = None;
@@ -186,8 +196,9 @@ impl<R: Fn() -> Report + Send + Sync> PublishSession<R> {
     }
 
     /// Apart from the confirms: reports need none.
-    fn report(&self, channel: &Channel) -> BoxFuture<'static, lapin::Result<()>> {
-        let (channel, exchange, message) = (channel.clone(), self.exchange.clone(), (self.report)().to_message());
+    fn report(&self, channel: &Channel, wake: bool) -> BoxFuture<'static, lapin::Result<()>> {
+        let message = Report { wake, ..(self.report)() }.to_message();
+        let (channel, exchange) = (channel.clone(), self.exchange.clone());
         async move {
             let (key, options) = (message.routing_key.as_str().into(), BasicPublishOptions::default());
             let published = channel.basic_publish((&*exchange).into(), key, options, &message.body, message.properties);

@@ -2,15 +2,17 @@
 //!
 //! [`Topology`] says what a pipeline wants, [`Topology::plan`] turns that into what RabbitMQ must hold,
 //! [`declare`] makes it so, and [`check`] looks whether it is there. What exists otherwise is changed by [`migrate`],
-//! what is no longer wanted goes by [`remove`].
+//! what is no longer wanted goes by [`remove`]. [`depths`] and [`reports`] tell what goes on there.
 
 pub mod check;
 pub mod declare;
+pub mod depths;
 mod error;
 pub mod migrate;
 mod object;
 mod plan;
 pub mod remove;
+pub mod reports;
 
 pub use error::DeclareError;
 pub use object::Object;

@@ -28,6 +28,8 @@ pub fn start(broker: Broker, topology: &Topology) -> (Publisher, CancellationTok
         capacity: 0,
         processed_total: 0,
         busy_seconds_total: 0.0,
+        draining: false,
+        wake: false,
     };
     (Publisher::start(settings, report, stop.clone()).0, stop)
 }

@@ -27,7 +27,7 @@ pub mod status;
 mod topology;
 mod watching;
 
-use crate::{build::Images, crd::ProcessingPipeline};
+use crate::{build::Images, crd::ProcessingPipeline, scaling::Autoscaler};
 use children::Children;
 use context::{Context, Stored};
 use events::Events;
@@ -46,8 +46,11 @@ use kube::{
 use metrics::Metrics;
 use scope::Scope;
 use secrets::Secrets;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How soon a deleted pipeline's queues are not watched any more.
+const FORGET: Duration = Duration::from_secs(10);
 
 /// What the controller works with.
 pub struct Settings {
@@ -69,6 +72,7 @@ pub async fn run(client: Client, settings: Settings, metrics: Arc<Metrics>, stop
     let (children, touched_children) = Children::watch(&client, &scope);
     let (secrets, touched_secrets) = Secrets::watch(&client, &scope);
     let events = Events::new(client.clone(), &settings.identity);
+    let autoscaler = Autoscaler::new(metrics.scaling.clone(), stop.clone());
     let context = Arc::new(Context::new(
         client,
         scope,
@@ -78,9 +82,10 @@ pub async fn run(client: Client, settings: Settings, metrics: Arc<Metrics>, stop
         secrets,
         events,
         metrics.clone(),
+        autoscaler,
     ));
     let (seen, work) = (context.clone(), TaskTracker::new());
-    let (tracker, stopping) = (work.clone(), stop.clone());
+    let (tracker, stopping, forgetting) = (work.clone(), stop.clone(), context.clone());
     let looks = Controller::for_stream(stream, pipelines.clone())
         .with_config(controller::Config::default().concurrency(settings.concurrency))
         .reconcile_on(touched_children.map(as_stored))
@@ -103,11 +108,21 @@ pub async fn run(client: Client, settings: Settings, metrics: Arc<Metrics>, stop
             seen.metrics.pipelines.set(i64::try_from(seen.pipelines.len()).unwrap_or(i64::MAX));
             ready(())
         });
+    let forget = async {
+        let mut clock = tokio::time::interval(FORGET);
+        loop {
+            clock.tick().await;
+            forgetting.forget_deleted();
+        }
+    };
     tokio::select! {
         () = looks => {}
+        () = forget => {}
         // Not kube's graceful shutdown: that also waits until every look that is due some time has come.
         () = async { stop.cancelled().await; work.close(); work.wait().await } => {}
     }
+    stop.cancel();
+    forgetting.autoscaler.ended().await;
 }
 
 /// All pipelines; an edit of the spec, a label, an annotation or a finalizer comes through, a new status does not.

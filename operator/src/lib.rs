@@ -10,4 +10,5 @@ pub mod crd;
 pub mod labels;
 pub mod local;
 pub mod manifest;
+pub mod scaling;
 pub mod validate;

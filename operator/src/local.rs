@@ -12,6 +12,7 @@ mod keeper;
 mod pipeline;
 mod pod;
 mod process;
+mod processes;
 mod replica;
 mod screen;
 mod side;

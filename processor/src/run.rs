@@ -64,7 +64,7 @@ pub async fn run_until(
     let tally = Arc::new(Tally::new(settings.concurrency));
     // The publisher has to outlive the drain.
     let publisher_stop = CancellationToken::new();
-    let (publisher, publishing_ended) = start_publisher(&settings, &tally, publisher_stop.clone());
+    let (publisher, publishing_ended) = start_publisher(&settings, &tally, &stop, publisher_stop.clone());
     let (link, intake) = (consuming_link(&settings), Arc::new(Intake::new()));
     let health = Health { intake, link: link.state(), publisher, tally, stop: stop.clone() };
     let server = listener.map(|listener| tokio::spawn(health::serve(listener, health.clone())));
@@ -97,6 +97,7 @@ fn consuming_link(settings: &WorkerSettings) -> Link {
 fn start_publisher(
     settings: &WorkerSettings,
     tally: &Arc<Tally>,
+    drain: &CancellationToken,
     stop: CancellationToken,
 ) -> (Publisher, tokio::task::JoinHandle<()>) {
     let (worker, capacity) = (settings.broker.worker_name(), settings.concurrency.into());
@@ -106,7 +107,7 @@ fn start_publisher(
         needs: settings.topology().plan(),
         confirm_timeout: CONFIRM_TIMEOUT,
     };
-    let tally = Arc::clone(tally);
+    let (tally, drain) = (Arc::clone(tally), drain.clone());
     let report = move || Report {
         worker: worker.clone(),
         role: Role::Processor,
@@ -114,6 +115,8 @@ fn start_publisher(
         capacity,
         processed_total: tally.processed_total(),
         busy_seconds_total: tally.busy_seconds_total(),
+        draining: drain.is_cancelled(),
+        wake: false,
     };
     Publisher::start(publisher, report, stop)
 }

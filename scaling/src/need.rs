@@ -29,14 +29,14 @@ pub struct Need {
 }
 
 impl Work {
-    fn to_do(&self) -> u64 {
+    fn ahead(&self) -> u64 {
         self.waiting.saturating_add(self.due)
     }
 
     /// All of it.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.to_do().saturating_add(self.in_work)
+        self.ahead().saturating_add(self.in_work)
     }
 }
 
@@ -62,11 +62,11 @@ fn by_backlog(work: Work, each: u32) -> (u32, String) {
 fn by_drain(work: Work, within: Duration, policy: &Policy, load: &Load, start_time: Duration) -> (u32, String) {
     let Some(service) = load.service_seconds() else {
         // Some have to work before it is known how long the work takes.
-        let probes = if work.to_do() > 0 { FIRST_WAVE } else { 0 };
+        let probes = if work.ahead() > 0 { FIRST_WAVE } else { 0 };
         return (probes, format!("how long one takes is not known yet, {probes} find out"));
     };
     let (arrivals, target) = (load.arrivals(), within.as_secs_f64().max(1.0));
-    let rate = arrivals + (to_f64(work.to_do()) + arrivals * start_time.as_secs_f64()) / target;
+    let rate = arrivals + (to_f64(work.ahead()) + arrivals * start_time.as_secs_f64()) / target;
     let replicas = ceil(rate * service / (f64::from(policy.concurrency.max(1)) * UTILISATION));
     let rule = format!(
         "with {arrivals:.1} coming per second and {service:.2} s each, {replicas} drain that within {} s",

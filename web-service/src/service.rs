@@ -103,6 +103,8 @@ fn start_publisher(settings: &Settings, metrics: Arc<Metrics>, stop: Cancellatio
         capacity: 0,
         processed_total: metrics.submitted.get(),
         busy_seconds_total: 0.0,
+        draining: false,
+        wake: false,
     };
     Publisher::start(publisher, report, stop)
 }

@@ -91,8 +91,8 @@ seccompProfile:
   resources: [secrets] # the brokers' addresses
   verbs: [get, list, watch]
 - apiGroups: [""]
-  resources: [pods] # why one does not start
-  verbs: [list]
+  resources: [pods] # why one does not start, and which may go
+  verbs: [list, patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

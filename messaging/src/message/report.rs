@@ -20,6 +20,13 @@ pub struct Report {
     pub processed_total: u64,
     /// Seconds spent in handlers, summed over messages.
     pub busy_seconds_total: f64,
+    /// Whether it takes nothing more, and ends once nothing is in work.
+    #[serde(default)]
+    pub draining: bool,
+    /// Whether it says so because something began after a rest, rather than by the clock: who scales by reports need
+    /// not wait for the next second.
+    #[serde(default)]
+    pub wake: bool,
 }
 
 /// A side of the pipeline.

@@ -2,12 +2,12 @@
 
 use super::{
     apply::Applied, brokers::Brokers, children::Children, credentials::Pinned, events::Events, metrics::Metrics,
-    reconcile::ReconcileError, scope::Scope, secrets::Secrets,
+    reconcile::ReconcileError, scope::Scope, secrets::Secrets, topology::Held,
 };
-use crate::{build::Images, crd::ProcessingPipeline};
+use crate::{build::Images, crd::ProcessingPipeline, scaling::Autoscaler};
 use kube::{Client, core::DeserializeGuard, runtime::reflector::Store};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -31,13 +31,15 @@ pub struct Context {
     /// All pipelines, as the watch shows them.
     pub pipelines: Store<Stored>,
     /// The objects that they own.
-    pub children: Children,
+    pub children: Arc<Children>,
     /// The Secrets that they refer to.
     pub secrets: Secrets,
     /// Connections to their brokers.
     pub brokers: Brokers,
+    /// Counts the processors.
+    pub autoscaler: Autoscaler,
     /// Tells people what happens.
-    pub events: Events,
+    pub events: Arc<Events>,
     /// Counts it.
     pub metrics: Arc<Metrics>,
     memories: Mutex<HashMap<String, Memory>>,
@@ -58,6 +60,8 @@ pub struct Memory {
     pub migrating: bool,
     /// Whether it was said that a deleted pipeline waits for its workers.
     pub said_waiting: bool,
+    /// When the topology was last found right, for which generation of the spec, and what was found.
+    pub held: Option<(Instant, Option<i64>, Held)>,
     /// What was said of a resource that cannot be read.
     pub undecodable: Option<String>,
     /// Since when a retry tier that is not wanted any more has been empty.
@@ -77,6 +81,7 @@ impl Context {
         secrets: Secrets,
         events: Events,
         metrics: Arc<Metrics>,
+        autoscaler: Autoscaler,
     ) -> Self {
         let (brokers, memories, brokers_of) = (Brokers::default(), Mutex::default(), Mutex::default());
         let seen = OnceCell::new();
@@ -85,10 +90,11 @@ impl Context {
             scope,
             images,
             pipelines,
-            children,
+            children: Arc::new(children),
             secrets,
             brokers,
-            events,
+            autoscaler,
+            events: Arc::new(events),
             metrics,
             memories,
             brokers_of,
@@ -109,6 +115,12 @@ impl Context {
         };
         let waited = tokio::time::timeout(SEEN_WITHIN, self.seen.get_or_init(seen)).await;
         waited.map(drop).map_err(|_| ReconcileError::NotSeen)
+    }
+
+    /// Forgets pipelines that exist no more. One without a finalizer is not looked at any more once it is deleted.
+    pub fn forget_deleted(&self) {
+        let alive: HashSet<_> = self.pipelines.state().iter().filter_map(|stored| uid_of(stored)).collect();
+        self.autoscaler.keep(&alive);
     }
 
     /// Remembers where a pipeline's broker is, for when its Secret is gone.

@@ -1,7 +1,11 @@
 //! Kubernetes Events: every change that a person would ask about. A failed Event is logged and costs nothing else.
 
 use super::{apply::Changes, reason::Reason, status::Truth};
-use crate::crd::{ProcessingPipeline, status::PipelineStatus};
+use crate::{
+    crd::{ProcessingPipeline, status::PipelineStatus},
+    scaling::fleet::Change,
+};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client, Resource as _,
     runtime::events::{Event, EventType, Recorder, Reporter},
@@ -25,12 +29,12 @@ impl Events {
 
     /// Something went as it should.
     pub async fn normal(&self, pipeline: &ProcessingPipeline, reason: &str, note: impl Into<String>) {
-        self.publish(pipeline, EventType::Normal, reason, note.into()).await;
+        self.publish(&pipeline.object_ref(&()), EventType::Normal, reason, note.into()).await;
     }
 
     /// Something that a person may have to act on.
     pub async fn warning(&self, pipeline: &ProcessingPipeline, reason: &str, note: impl Into<String>) {
-        self.publish(pipeline, EventType::Warning, reason, note.into()).await;
+        self.publish(&pipeline.object_ref(&()), EventType::Warning, reason, note.into()).await;
     }
 
     /// What an apply changed.
@@ -44,6 +48,15 @@ impl Events {
             if !objects.is_empty() {
                 self.normal(pipeline, reason, format!("{what} {}", objects.join(", "))).await;
             }
+        }
+    }
+
+    /// The number of processors begins to move in another direction. The steps of one movement are in the log.
+    pub async fn scaled(&self, pipeline: &ObjectReference, change: &Change) {
+        if change.turns {
+            let reason = if change.to > change.from { "ScaledUp" } else { "ScaledDown" };
+            let note = format!("from {} to {} processors: {}", change.from, change.to, change.because);
+            self.publish(pipeline, EventType::Normal, reason, note).await;
         }
     }
 
@@ -61,9 +74,9 @@ impl Events {
         }
     }
 
-    async fn publish(&self, pipeline: &ProcessingPipeline, type_: EventType, reason: &str, mut note: String) {
-        let name = pipeline.metadata.name.as_deref().unwrap_or_default();
-        let namespace = pipeline.metadata.namespace.as_deref().unwrap_or_default();
+    async fn publish(&self, pipeline: &ObjectReference, type_: EventType, reason: &str, mut note: String) {
+        let name = pipeline.name.as_deref().unwrap_or_default();
+        let namespace = pipeline.namespace.as_deref().unwrap_or_default();
         match type_ {
             EventType::Normal => tracing::info!(pipeline = name, namespace, reason, "{note}"),
             EventType::Warning => tracing::warn!(pipeline = name, namespace, reason, "{note}"),
@@ -77,7 +90,7 @@ impl Events {
         let mut action = format!("Reconcile-{}", super::children::digest(&note.as_str().into()));
         action.truncate("Reconcile-".len() + 8);
         let event = Event { type_, reason: reason.into(), note: Some(note), action, secondary: None };
-        if let Err(error) = self.0.publish(&event, &pipeline.object_ref(&())).await {
+        if let Err(error) = self.0.publish(&event, pipeline).await {
             tracing::warn!(pipeline = name, namespace, "cannot publish an Event: {}", Chain(&error));
         }
     }

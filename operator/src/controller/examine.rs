@@ -9,15 +9,12 @@ use super::{
     problem::Problem,
     reason::Reason,
     scale,
-    status::{Findings, Side, Verdict},
+    status::{Findings, Side},
     topology::{self, Held},
 };
-use crate::{
-    build,
-    crd::{ProcessingPipeline, scaling::ScalingMode},
-    labels,
-};
+use crate::{build, crd::ProcessingPipeline, labels};
 use kube::ResourceExt as _;
+use std::time::{Duration, Instant};
 
 /// Does what is needed, and tells what was found.
 pub async fn examine(resource: &ProcessingPipeline, context: &Context, memory: &mut Memory) -> Findings {
@@ -35,13 +32,15 @@ pub async fn examine(resource: &ProcessingPipeline, context: &Context, memory: &
             applied = Some(brought.map(drop));
         }
     }
+    let view = context.autoscaler.view(resource.metadata.uid.as_deref().unwrap_or_default());
     Findings {
         blocked,
         topology,
         applied,
         web: side(resource, resource.spec.web.managed, labels::Side::Web, context).await,
         processor: side(resource, resource.spec.processor.managed, labels::Side::Processor, context).await,
-        scaling: scaling(resource),
+        scaling: scale::verdict(resource, view.as_ref()),
+        backlog: scale::rounded_backlog(view.as_ref()),
         endpoint: resource.spec.web.managed.then(|| endpoint(resource)),
     }
 }
@@ -52,6 +51,7 @@ async fn stand_down(resource: &ProcessingPipeline, problem: &Problem, context: &
         return;
     }
     let namespace = resource.namespace().unwrap_or_default();
+    context.autoscaler.leave(resource.metadata.uid.as_deref().unwrap_or_default());
     for side in [labels::Side::Web, labels::Side::Processor] {
         let name = side.object_name(&resource.name_any());
         let Some(deployment) = context.children.get("Deployment", &namespace, &name) else { continue };
@@ -69,8 +69,31 @@ fn pin(prepared: &Prepared, memory: &mut Memory) -> bool {
     before.is_some() && before != memory.pinned
 }
 
-/// Brings the broker to what is wanted, and tells what that took.
+/// How long what was found right on the broker is taken for right. Pods that come and go bring on many looks, and each
+/// declaration costs RabbitMQ more than all the rest of a look.
+const HELD: Duration = Duration::from_secs(5);
+
+/// Brings the broker to what is wanted, unless that was found right just now.
 async fn hold(
+    resource: &ProcessingPipeline,
+    prepared: &Prepared,
+    rotated: bool,
+    context: &Context,
+    memory: &mut Memory,
+) -> Result<Held, Problem> {
+    let generation = resource.metadata.generation;
+    let recent = memory.held.take().filter(|(at, of, _)| at.elapsed() < HELD && *of == generation && !rotated);
+    let (at, held) = match recent {
+        Some((at, _, held)) => (at, held),
+        None => (Instant::now(), hold_now(resource, prepared, rotated, context, memory).await?),
+    };
+    if held.created.is_empty() && held.migrated.is_none() {
+        memory.held = Some((at, generation, held.clone()));
+    }
+    Ok(held)
+}
+
+async fn hold_now(
     resource: &ProcessingPipeline,
     prepared: &Prepared,
     rotated: bool,
@@ -146,24 +169,8 @@ async fn bring(
         let note = "a Secret that the pipeline refers to has changed: the workers are replaced one after the other";
         context.events.normal(resource, "SecretRotated", note).await;
     }
-    let scaled = scale_processors(&resource.namespace().unwrap_or_default(), prepared, context, memory).await;
+    let scaled = scale::processors(resource, prepared, context, memory).await;
     applied.and_then(|changes| scaled.map(|()| changes))
-}
-
-async fn scale_processors(
-    namespace: &str,
-    prepared: &Prepared,
-    context: &Context,
-    memory: &Memory,
-) -> Result<(), Problem> {
-    let Some(processor) = &prepared.pipeline.processor else { return Ok(()) };
-    let wanted = if memory.migrating { 0 } else { scale::replicas(processor) };
-    let name = labels::Side::Processor.object_name(&prepared.pipeline.name);
-    let deployment = context.children.get("Deployment", namespace, &name);
-    if deployment.is_some_and(|deployment| deployment.replicas != Some(wanted)) {
-        scale::write(&context.client, namespace, &name, wanted).await?;
-    }
-    Ok(())
 }
 
 /// What is to be said of one side.
@@ -183,21 +190,6 @@ async fn side(resource: &ProcessingPipeline, managed: bool, side: labels::Side, 
     let selector = labels::selector_text(&side.selector(&name));
     let trouble = if up_to_date { None } else { pods::trouble(&context.client, &namespace, &selector).await };
     Side::Deployed { wanted, up_to_date, status: Box::new(status), trouble, selector }
-}
-
-fn scaling(resource: &ProcessingPipeline) -> Verdict {
-    let processor = &resource.spec.processor;
-    if !processor.managed {
-        let message = "spec.processor.managed is false: somebody else runs the processors";
-        return Verdict::fails(Reason::NotManaged, message);
-    }
-    let message = match processor.scaling.mode {
-        ScalingMode::External => "spec.processor.replicas says how many processors run",
-        ScalingMode::Backlog => {
-            "this version keeps minReplicas processors, at least one; it does not scale by backlog yet"
-        }
-    };
-    Verdict::fails(Reason::FixedReplicas, message)
 }
 
 fn endpoint(resource: &ProcessingPipeline) -> String {

@@ -1,16 +1,19 @@
 //! What Prometheus scrapes of the operator. Labels come from closed sets.
 
 use super::reason::Reason;
+use crate::scaling;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The operator's metrics.
 pub struct Metrics {
     registry: Registry,
+    /// Of scaling.
+    pub scaling: Arc<scaling::metrics::Metrics>,
     /// 1 while this replica is the one that works.
     pub leader: Gauge,
     /// Watched pipelines.
@@ -34,6 +37,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("warren_operator"),
+            scaling: Arc::default(),
             leader: Gauge::default(),
             pipelines: Gauge::default(),
             reconciles: Family::default(),
@@ -75,6 +79,7 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
+        self.scaling.register(registry);
         registry.register("leader", "1 while this replica is the one that works", self.leader.clone());
         registry.register("pipelines", "Watched pipelines", self.pipelines.clone());
         registry.register(

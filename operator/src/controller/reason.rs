@@ -17,8 +17,12 @@ pub enum Reason {
     ScaledToZero,
     /// Pods are on their way.
     Starting,
-    /// The number of processors is what the spec says.
-    FixedReplicas,
+    /// Somebody else counts the processors.
+    External,
+    /// Nobody counts them for the time being.
+    Paused,
+    /// How Warren counts them.
+    Scaling(warren_scaling::Reason),
     /// Nothing is known yet.
     Pending,
     /// The resource says something impossible.
@@ -61,7 +65,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of those that a person may have to act on.
-    pub const PROBLEMS: [Self; 18] = [
+    pub const PROBLEMS: [Self; 22] = [
         Self::InvalidSpec,
         Self::StoreNotSupported,
         Self::SecretNotFound,
@@ -80,6 +84,10 @@ impl Reason {
         Self::PodsRefused,
         Self::PodsFailing,
         Self::ApiError,
+        Self::Paused,
+        Self::Scaling(warren_scaling::Reason::AtMaximum),
+        Self::Scaling(warren_scaling::Reason::BacklogUnknown),
+        Self::Scaling(warren_scaling::Reason::WorkersSilent),
     ];
 
     /// The word itself.
@@ -92,7 +100,9 @@ impl Reason {
             Self::NotManaged => "NotManaged",
             Self::ScaledToZero => "ScaledToZero",
             Self::Starting => "Starting",
-            Self::FixedReplicas => "FixedReplicas",
+            Self::External => "External",
+            Self::Paused => "Paused",
+            Self::Scaling(reason) => reason.as_str(),
             Self::Pending => "Pending",
             Self::InvalidSpec => "InvalidSpec",
             Self::StoreNotSupported => "StoreNotSupported",

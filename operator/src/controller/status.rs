@@ -71,6 +71,8 @@ pub struct Findings {
     pub processor: Side,
     /// What is said of scaling.
     pub scaling: Verdict,
+    /// About how many requests wait, if that is known.
+    pub backlog: Option<i64>,
     /// Where requests go.
     pub endpoint: Option<String>,
 }
@@ -88,7 +90,9 @@ impl Verdict {
         Self { truth: Truth::False, reason, message: message.into() }
     }
 
-    fn unknown(message: &str) -> Self {
+    /// A condition of which nothing is known yet.
+    #[must_use]
+    pub fn unknown(message: &str) -> Self {
         Self { truth: Truth::Unknown, reason: Reason::Pending, message: message.into() }
     }
 
@@ -113,9 +117,9 @@ impl Findings {
             conditions: verdicts.map(|(name, verdict)| condition(name, verdict, generation, shown, now)).into(),
             web: self.web.status(),
             processor: self.processor.status(),
+            backlog: self.backlog,
             endpoint: self.endpoint.clone(),
             retry_tiers: self.retry_tiers(shown),
-            ..shown.clone()
         }
     }
 
@@ -282,7 +286,8 @@ mod tests {
             applied: Some(Ok(())),
             web,
             processor,
-            scaling: Verdict::holds(Reason::FixedReplicas, ""),
+            scaling: Verdict::holds(Reason::External, ""),
+            backlog: None,
             endpoint: None,
         }
     }

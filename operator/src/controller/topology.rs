@@ -15,7 +15,7 @@ use warren_messaging::{
 };
 
 /// What a look at the broker did.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// What was missing, and is there now.
     pub created: Vec<String>,

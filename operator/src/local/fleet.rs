@@ -9,8 +9,8 @@ use super::{
     side::Surroundings,
     workspace::Workspace,
 };
-use crate::manifest::Manifest;
-use std::{collections::BTreeMap, path::PathBuf};
+use crate::{manifest::Manifest, scaling::Autoscaler};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// The running pipelines.
@@ -33,7 +33,8 @@ impl Fleet {
         abort: CancellationToken,
     ) -> Self {
         let http = reqwest::Client::new();
-        let surroundings = Surroundings { workspace: workspace.clone(), board, abort, http };
+        let autoscaler = Arc::new(Autoscaler::new(Arc::default(), abort.child_token()));
+        let surroundings = Surroundings { workspace: workspace.clone(), board, abort, http, autoscaler };
         Self { settings, workspace, broker, surroundings, running: BTreeMap::new() }
     }
 

@@ -6,20 +6,27 @@ use super::{
     broker::Broker,
     gateway::Gateway,
     keeper::Keeper,
-    pod::{PodError, PodPlan, Surroundings},
-    side, vitals,
+    pod::{self, PodError, PodPlan},
+    processes::Processes,
+    side::{self, Surroundings},
+    vitals,
     workspace::Workspace,
 };
 use crate::{
     build::{self, Images},
     labels,
     manifest::Manifest,
+    scaling::{self, Scaled, Title},
     validate::{Pipeline, Scaling, Store, WebReplicas},
 };
-use std::{collections::BTreeSet, path::Path, time::Duration};
-use tokio::{sync::oneshot, task::JoinHandle};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Mutex, oneshot},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{broker, link::Link, settings::AMQP_CA_PEM, topology::Topology};
+use warren_scaling::Policy;
 
 /// How long a starting pipeline waits for its topology.
 const TOPOLOGY: Duration = Duration::from_secs(3);
@@ -32,7 +39,16 @@ pub struct Plan {
     broker: broker::Broker,
     topology: Topology,
     web: Option<(PodPlan, u32)>,
-    processor: Option<(PodPlan, u32)>,
+    processor: Option<(PodPlan, Count)>,
+}
+
+/// How many processors run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Count {
+    /// So many.
+    Fixed(u32),
+    /// As the backlog asks for.
+    ByBacklog(Policy),
 }
 
 /// What plans are made from, apart from the pipeline itself.
@@ -60,7 +76,7 @@ impl Plan {
         }
         let objects = build::objects(pipeline, &Images::default());
         let handler_url = site.handler_urls.iter().find(|(name, _)| *name == pipeline.name);
-        let around = Surroundings {
+        let around = pod::Surroundings {
             manifest: site.manifest,
             namespace: pipeline.namespace.as_deref(),
             broker: site.broker.url(),
@@ -81,7 +97,7 @@ impl Plan {
             broker: address(pipeline, site)?,
             topology: pipeline.topology.clone(),
             web: web.transpose()?.map(|plan| (plan, web_replicas(pipeline))),
-            processor: processor.transpose()?.map(|plan| (plan, processor_replicas(pipeline))),
+            processor: processor.transpose()?.map(|plan| (plan, count(pipeline))),
         })
     }
 
@@ -133,25 +149,25 @@ fn web_replicas(pipeline: &Pipeline) -> u32 {
     u32::try_from(replicas).unwrap_or(0)
 }
 
-/// At least one, since nothing here wakes a pipeline that sleeps.
-fn processor_replicas(pipeline: &Pipeline) -> u32 {
-    match pipeline.processor.as_ref().map(|processor| &processor.scaling) {
-        Some(Scaling::Backlog { min_replicas, .. }) => (*min_replicas).max(1),
-        Some(Scaling::External(replicas)) => *replicas,
-        None => 0,
+fn count(pipeline: &Pipeline) -> Count {
+    match (scaling::policy(pipeline), pipeline.processor.as_ref().map(|processor| &processor.scaling)) {
+        (Some(policy), _) => Count::ByBacklog(policy),
+        (None, Some(Scaling::External(replicas))) => Count::Fixed(*replicas),
+        (None, _) => Count::Fixed(0),
     }
 }
 
 /// A pipeline in operation.
 pub struct Running {
     plan: Plan,
-    surroundings: side::Surroundings,
+    surroundings: Surroundings,
     keeper: Task,
     /// With the port at which it answers.
     gateway: Option<(u16, Task)>,
     vitals: Option<Task>,
     web: Option<side::Side>,
-    processor: Option<side::Side>,
+    /// Shared with who counts them.
+    processor: Arc<Mutex<Option<side::Side>>>,
 }
 
 /// Something in the background that ends when asked.
@@ -177,7 +193,7 @@ impl Running {
     ///
     /// # Errors
     /// No port is free.
-    pub async fn start(plan: Plan, first_port: u16, surroundings: side::Surroundings) -> Result<Self, LocalError> {
+    pub async fn start(plan: Plan, first_port: u16, surroundings: Surroundings) -> Result<Self, LocalError> {
         let board = surroundings.board.clone();
         board.add(&plan.name);
         let gateway = match &plan.web {
@@ -192,7 +208,7 @@ impl Running {
         let keeper = keep_topology(&plan, board, Some(declared));
         // Workers would wait for it by themselves, with a warning each. A broker that is away is not waited for.
         let _ = tokio::time::timeout(TOPOLOGY, topology).await;
-        let mut running = Self { plan, surroundings, keeper, gateway, vitals, web: None, processor: None };
+        let mut running = Self { plan, surroundings, keeper, gateway, vitals, web: None, processor: Arc::default() };
         running.scale().await;
         Ok(running)
     }
@@ -227,7 +243,9 @@ impl Running {
         if let Some(vitals) = self.vitals {
             vitals.end().await;
         }
-        for side in [self.web, self.processor].into_iter().flatten() {
+        self.surroundings.autoscaler.leave(&self.plan.name);
+        let processor = self.processor.lock().await.take();
+        for side in [self.web, processor].into_iter().flatten() {
             side.stop().await;
         }
         self.keeper.end().await;
@@ -237,7 +255,29 @@ impl Running {
     async fn scale(&mut self) {
         let (name, surroundings) = (self.plan.name.clone(), self.surroundings.clone());
         bring(&mut self.web, self.plan.web.clone(), &name, &surroundings).await;
-        bring(&mut self.processor, self.plan.processor.clone(), &name, &surroundings).await;
+        let mut processor = self.processor.lock().await;
+        let running = processor.as_ref().map_or(0, side::Side::count);
+        let wanted = self.plan.processor.clone().map(|(plan, count)| match count {
+            Count::Fixed(replicas) => (plan, replicas),
+            Count::ByBacklog(policy) => (plan, running.clamp(policy.min, policy.max.max(policy.min))),
+        });
+        bring(&mut processor, wanted, &name, &surroundings).await;
+        self.count_processors();
+    }
+
+    /// Has the processors counted by their backlog, if that is what the pipeline wants.
+    fn count_processors(&self) {
+        let (name, Surroundings { autoscaler, board, .. }) = (self.plan.name.clone(), &self.surroundings);
+        let Some((_, Count::ByBacklog(policy))) = self.plan.processor else { return autoscaler.leave(&name) };
+        let (board, side) = (board.clone(), self.processor.clone());
+        let scaled = Scaled {
+            key: name.clone(),
+            title: Title { namespace: String::new(), name: name.clone() },
+            topology: self.plan.topology.clone(),
+            policy,
+            fleet: Arc::new(Processes { pipeline: name, board, side }),
+        };
+        autoscaler.scale(&self.plan.broker, scaled);
     }
 }
 
@@ -246,7 +286,7 @@ async fn bring(
     side: &mut Option<side::Side>,
     wanted: Option<(PodPlan, u32)>,
     pipeline: &str,
-    surroundings: &side::Surroundings,
+    surroundings: &Surroundings,
 ) {
     let outdated = side.take_if(|side| wanted.as_ref().is_none_or(|(plan, _)| !side.runs(plan)));
     if let Some(outdated) = outdated {
@@ -254,7 +294,7 @@ async fn bring(
     }
     if let Some((plan, replicas)) = wanted {
         let new = || side::Side::new(pipeline.to_owned(), plan, surroundings.clone());
-        side.get_or_insert_with(new).scale(replicas).await;
+        side.get_or_insert_with(new).scale(replicas, &BTreeSet::new());
     }
 }
 

@@ -6,7 +6,9 @@ use super::{
     replica::Replica,
     workspace::Workspace,
 };
-use std::collections::BTreeMap;
+use crate::scaling::Autoscaler;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +17,7 @@ pub struct Side {
     pipeline: String,
     plan: PodPlan,
     replicas: BTreeMap<u32, (CancellationToken, JoinHandle<()>)>,
+    ending: Vec<JoinHandle<()>>,
     surroundings: Surroundings,
 }
 
@@ -29,13 +32,15 @@ pub struct Surroundings {
     pub abort: CancellationToken,
     /// For asking whether replicas are ready.
     pub http: reqwest::Client,
+    /// Counts the processors.
+    pub autoscaler: Arc<Autoscaler>,
 }
 
 impl Side {
     /// A side of which nothing runs yet.
     #[must_use]
     pub fn new(pipeline: String, plan: PodPlan, surroundings: Surroundings) -> Self {
-        Self { pipeline, plan, replicas: BTreeMap::new(), surroundings }
+        Self { pipeline, plan, replicas: BTreeMap::new(), ending: Vec::new(), surroundings }
     }
 
     /// Whether its replicas run `plan`.
@@ -44,27 +49,49 @@ impl Side {
         self.plan == *plan
     }
 
-    /// Starts or ends replicas until there are `wanted`; those with the highest numbers end first.
-    pub async fn scale(&mut self, wanted: u32) {
+    /// How many replicas there are, those that are ending apart.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.replicas.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Starts or ends replicas until there are `wanted`. Those named in `first` end first, then those with the highest
+    /// numbers; each takes its own time.
+    pub fn scale(&mut self, wanted: u32, first: &BTreeSet<String>) {
         self.surroundings.board.want(&self.pipeline, self.plan.side, wanted);
-        for number in 0..wanted {
-            if !self.replicas.contains_key(&number) {
-                let started = self.start(number);
-                self.replicas.insert(number, started);
-            }
+        let mut numbers = 0..;
+        while self.count() < wanted {
+            let number = numbers.find(|number| !self.replicas.contains_key(number)).unwrap_or_default();
+            let started = self.start(number);
+            self.replicas.insert(number, started);
         }
-        end(self.replicas.split_off(&wanted)).await;
+        let mut order: Vec<_> = self.replicas.keys().copied().collect();
+        order.sort_by_key(|number| (first.contains(&self.id(*number).to_string()), *number));
+        let going = order.split_off(order.len().min(wanted as usize));
+        let going: BTreeMap<_, _> =
+            going.into_iter().filter_map(|number| Some((number, self.replicas.remove(&number)?))).collect();
+        self.ending.retain(|ending| !ending.is_finished());
+        if !going.is_empty() {
+            self.ending.push(tokio::spawn(end(going)));
+        }
     }
 
     /// Ends all replicas, each in its own time, all at once.
     pub async fn stop(mut self) {
         end(std::mem::take(&mut self.replicas)).await;
+        for ending in self.ending {
+            let _ = ending.await;
+        }
+    }
+
+    fn id(&self, number: u32) -> ReplicaId {
+        ReplicaId { pipeline: self.pipeline.clone(), side: self.plan.side, number }
     }
 
     fn start(&self, number: u32) -> (CancellationToken, JoinHandle<()>) {
         let stop = CancellationToken::new();
-        let Surroundings { workspace, board, abort, http } = self.surroundings.clone();
-        let id = ReplicaId { pipeline: self.pipeline.clone(), side: self.plan.side, number };
+        let Surroundings { workspace, board, abort, http, .. } = self.surroundings.clone();
+        let id = self.id(number);
         let replica = Replica { id, plan: self.plan.clone(), workspace, board, stop: stop.clone(), abort, http };
         (stop, tokio::spawn(replica.run()))
     }

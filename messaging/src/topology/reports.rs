@@ -1,0 +1,67 @@
+//! Listening to the workers' reports of many pipelines.
+
+use super::{STATS_KEY, check::is_not_found};
+use futures::future::{BoxFuture, FutureExt as _, try_join_all};
+use lapin::{
+    Channel, Connection, Consumer,
+    options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable, ShortString},
+};
+
+/// Reports that waited this long, in milliseconds, are worth nothing any more.
+const WORTHLESS_AFTER: i32 = 5_000;
+/// More reports than this wait only when the reader is far behind; the oldest go.
+const MOST_REPORTS: i32 = 20_000;
+
+/// A queue for reports, gone with its connection.
+pub struct ReportQueue {
+    name: ShortString,
+    /// Delivers the reports of all exchanges that were bound.
+    pub consumer: Consumer,
+}
+
+impl ReportQueue {
+    /// Opens one that is bound to nothing yet.
+    ///
+    /// # Errors
+    /// The broker refuses, or the connection is of no more use.
+    pub async fn open(connection: &Connection) -> lapin::Result<Self> {
+        let channel = connection.create_channel().await?;
+        let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(WORTHLESS_AFTER));
+        arguments.insert("x-max-length".into(), AMQPValue::LongInt(MOST_REPORTS));
+        let name = channel.queue_declare("".into(), options, arguments).await?.name().clone();
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let consumer = channel.basic_consume(name.clone(), "".into(), options, FieldTable::default()).await?;
+        Ok(Self { name, consumer })
+    }
+
+    /// Binds it to `exchanges`; those that do not exist are left out.
+    ///
+    /// # Errors
+    /// The connection is of no more use.
+    pub fn bind<'a>(&'a self, connection: &'a Connection, exchanges: &'a [String]) -> BoxFuture<'a, lapin::Result<()>> {
+        async move {
+            // A channel of their own: the answer to a missing exchange closes it.
+            let channel = connection.create_channel().await?;
+            match try_join_all(exchanges.iter().map(|exchange| self.bind_one(&channel, exchange))).await {
+                Ok(_) => return channel.close(200, "bound".into()).await,
+                Err(error) if is_not_found(&error) => {}
+                Err(error) => return Err(error),
+            }
+            if exchanges.len() > 1 {
+                let (first, second) = exchanges.split_at(exchanges.len() / 2);
+                self.bind(connection, first).await?;
+                self.bind(connection, second).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    async fn bind_one(&self, channel: &Channel, exchange: &str) -> lapin::Result<()> {
+        let options = QueueBindOptions::default();
+        channel.queue_bind(self.name.clone(), exchange.into(), STATS_KEY.into(), options, FieldTable::default()).await
+    }
+}

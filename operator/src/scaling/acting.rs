@@ -1,0 +1,87 @@
+//! One change at a time, and what became of it.
+
+use super::{Scaled, fleet::Change, metrics::Metrics};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use warren_messaging::error_chain::Chain;
+
+/// How long what was written counts more than what a watch shows, which comes a little later.
+const SETTLE: Duration = Duration::from_secs(1);
+/// After a failed change the next is made after this long, doubled each time up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+/// The API server hangs.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What is being changed, and what was.
+#[derive(Default)]
+pub struct Acting(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    is_acting: bool,
+    written: Option<(u32, Instant)>,
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+impl Acting {
+    /// How many replicas are asked for at `now`, of which a watch says `shown`; `None` while nothing may be changed.
+    pub fn replicas(&self, shown: u32, now: Instant) -> Option<u32> {
+        let state = self.state();
+        if state.is_acting || state.not_before.is_some_and(|at| now < at) {
+            return None;
+        }
+        let written = state.written.filter(|(_, at)| now.duration_since(*at) < SETTLE);
+        Some(written.map_or(shown, |(replicas, _)| replicas))
+    }
+
+    /// Carries a change out that was decided at `decided`.
+    pub fn act(
+        self: Arc<Self>,
+        scaled: Scaled,
+        change: Change,
+        decided: Instant,
+        metrics: Arc<Metrics>,
+    ) -> impl Future<Output = ()> + Send {
+        // From now on, not from when the task runs.
+        self.state().is_acting = true;
+        async move {
+            let (from, to, because) = (change.from, change.to, change.because.clone());
+            let set = tokio::time::timeout(DEADLINE, scaled.fleet.set(change)).await;
+            let outcome = set.unwrap_or(Err(super::fleet::FleetError::Slow));
+            let (namespace, pipeline) = (&scaled.title.namespace, &scaled.title.name);
+            match outcome {
+                Ok(set) => {
+                    metrics.written(decided.elapsed());
+                    tracing::info!(namespace, pipeline, from, to = set, "{because}");
+                    self.done(Some(set));
+                }
+                Err(error) => {
+                    let pause = self.done(None);
+                    tracing::warn!(namespace, pipeline, from, to, ?pause, "{}; trying again", Chain(&error));
+                }
+            }
+        }
+    }
+
+    /// The pause until the next attempt.
+    fn done(&self, set: Option<u32>) -> Duration {
+        let (mut state, now) = (self.state(), Instant::now());
+        state.is_acting = false;
+        state.written = set.map(|replicas| (replicas, now));
+        state.failures = if set.is_some() { 0 } else { state.failures.saturating_add(1) };
+        let pause = match state.failures {
+            0 => Duration::ZERO,
+            failures => FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(8)).min(LONGEST_PAUSE),
+        };
+        state.not_before = Some(now + pause);
+        pause
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

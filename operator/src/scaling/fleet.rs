@@ -1,0 +1,54 @@
+//! What carries out a number of processors.
+
+use futures::future::BoxFuture;
+use std::collections::BTreeSet;
+
+/// How many processors there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replicas {
+    /// How many are asked for.
+    pub asked: u32,
+    /// How many are ready.
+    pub ready: u32,
+}
+
+/// A change of the number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// How many are asked for now.
+    pub from: u32,
+    /// How many there should be.
+    pub to: u32,
+    /// Names of the workers that have nothing in work: they go first.
+    pub idle: BTreeSet<String>,
+    /// Names of the workers that have.
+    pub busy: BTreeSet<String>,
+    /// Why, in one sentence.
+    pub because: String,
+    /// Whether this begins a movement: from none, to none, or in another direction than the last change.
+    pub turns: bool,
+}
+
+/// Why a number was not carried out. It is decided anew after a pause.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// The API server refused, or did not answer.
+    #[error("cannot set the number of processors")]
+    Api(#[from] kube::Error),
+    /// The API server took too long.
+    #[error("the API server did not answer in time")]
+    Slow,
+}
+
+/// The processors of one pipeline.
+pub trait Fleet: Send + Sync {
+    /// How many there are; `None` while there is nothing to be scaled.
+    fn replicas(&self) -> Option<Replicas>;
+
+    /// Sets the number, removing idle ones first. The number that was set: another one than `change.to` when so many
+    /// cannot go without ending a busy one.
+    ///
+    /// # Errors
+    /// See [`FleetError`].
+    fn set(&self, change: Change) -> BoxFuture<'_, Result<u32, FleetError>>;
+}

@@ -1,0 +1,158 @@
+//! One pipeline: what was seen of it, what is decided, and that it is carried out.
+
+use super::{
+    Scaled, View,
+    acting::Acting,
+    fleet::{Change, Replicas},
+    metrics::Metrics,
+    reports::Reports,
+};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio_util::task::TaskTracker;
+use warren_messaging::{message::Report, topology::depths::Depths};
+use warren_scaling::{Decision, Memory, Observation, Tier, decide};
+
+/// A depth that was read longer ago is not known any more.
+const DEPTH_FRESH: Duration = Duration::from_secs(3);
+/// Retry tiers fill only while processors run; of others they are read this often.
+const TIERS_AT_REST: Duration = Duration::from_secs(15);
+/// A queue that was missing is asked for again after this long: each such question costs a channel.
+const MISSING_PAUSE: Duration = Duration::from_secs(5);
+/// Who was not heard for this long may be unbound.
+const HEARD: Duration = Duration::from_secs(5);
+
+/// Everything about one pipeline's number of processors.
+pub struct Scaler {
+    /// What it is.
+    pub scaled: Scaled,
+    memory: Memory,
+    reports: Reports,
+    heard: Option<Instant>,
+    waiting: Option<(Instant, u64)>,
+    tiers: Option<(Instant, Vec<Tier>)>,
+    missing: Option<Instant>,
+    acting: Arc<Acting>,
+    /// When a decision was made last.
+    pub decided: Option<Instant>,
+    shown: Option<Decision>,
+    grew: Option<bool>,
+}
+
+impl Scaler {
+    /// One that has seen nothing yet.
+    pub fn new(scaled: Scaled) -> Self {
+        Self {
+            scaled,
+            memory: Memory::default(),
+            reports: Reports::default(),
+            heard: None,
+            waiting: None,
+            tiers: None,
+            missing: None,
+            acting: Arc::default(),
+            decided: None,
+            shown: None,
+            grew: None,
+        }
+    }
+
+    /// The queues to ask for at `now`.
+    pub fn queues(&self, now: Instant) -> Vec<String> {
+        if self.missing.is_some_and(|at| now.duration_since(at) < MISSING_PAUSE) {
+            return Vec::new();
+        }
+        let topology = &self.scaled.topology;
+        let mut queues = vec![topology.requests()];
+        let works = self.scaled.fleet.replicas().is_some_and(|replicas| replicas.asked > 0);
+        if works || self.tiers.as_ref().is_none_or(|(at, _)| now.duration_since(*at) >= TIERS_AT_REST) {
+            queues.extend(topology.retry.tiers().into_iter().map(|delay| topology.retry_tier(delay)));
+        }
+        queues
+    }
+
+    /// Takes depths in, of as many of the queues as were asked for.
+    pub fn see(&mut self, asked: &BTreeSet<String>, depths: &Depths, now: Instant) {
+        let topology = &self.scaled.topology;
+        let requests = topology.requests();
+        if asked.contains(&requests) {
+            self.waiting = depths.get(&requests).map(|waiting| (now, *waiting));
+            self.missing = if self.waiting.is_none() { Some(now) } else { None };
+        }
+        let delays = topology.retry.tiers();
+        if delays.iter().all(|delay| asked.contains(&topology.retry_tier(*delay))) {
+            // In a tier that does not exist nothing waits.
+            let tier = |delay| Tier { delay, waiting: depths.get(&topology.retry_tier(delay)).copied().unwrap_or(0) };
+            self.tiers = Some((now, delays.into_iter().map(tier).collect()));
+        }
+    }
+
+    /// Takes a report in; whether it cannot wait for the next look.
+    pub fn hear(&mut self, report: Report, now: Instant) -> bool {
+        self.heard = Some(now);
+        self.reports.take(report, now)
+    }
+
+    /// Whether any worker was heard lately.
+    pub fn is_heard(&self, now: Instant) -> bool {
+        self.heard.is_some_and(|at| now.duration_since(at) <= HEARD)
+    }
+
+    /// What can be told of it.
+    pub fn view(&self) -> Option<View> {
+        let backlog = self.waiting.map(|(_, waiting)| waiting);
+        Some(View { decision: self.shown.clone()?, backlog })
+    }
+
+    /// Decides, and begins to carry it out. `at` counts from a fixed moment to `now`.
+    pub fn decide(&mut self, now: Instant, at: Duration, metrics: &Arc<Metrics>, tasks: &TaskTracker) {
+        self.decided = Some(now);
+        let Some(Replicas { asked, ready }) = self.scaled.fleet.replicas() else { return };
+        let Some(replicas) = self.acting.replicas(asked, now) else { return };
+        let fresh = |read: Instant, limit| now.duration_since(read) <= limit;
+        let seen = Observation {
+            at,
+            replicas,
+            ready,
+            waiting: self.waiting.filter(|(read, _)| fresh(*read, DEPTH_FRESH)).map(|(_, waiting)| waiting),
+            tiers: self.tiers.clone().filter(|(read, _)| fresh(*read, 2 * TIERS_AT_REST)).map(|(_, tiers)| tiers),
+            workers: self.reports.fresh(now),
+        };
+        let decision = decide(&seen, &self.scaled.policy, &mut self.memory);
+        metrics.decided(&self.scaled.title, &seen, &decision, &self.memory);
+        if decision.replicas != replicas {
+            let change = self.change(&seen, &decision);
+            let acting = self.acting.clone();
+            tasks.spawn(acting.act(self.scaled.clone(), change, now, metrics.clone()));
+        }
+        self.show(decision, replicas);
+    }
+
+    fn change(&mut self, seen: &Observation, decision: &Decision) -> Change {
+        let grows = decision.replicas > seen.replicas;
+        let turns = self.grew.replace(grows) != Some(grows) || seen.replicas == 0 || decision.replicas == 0;
+        let names = |busy: bool| {
+            let some = seen.workers.iter().filter(move |worker| (worker.in_flight > 0) == busy);
+            some.map(|worker| worker.name.clone()).collect()
+        };
+        Change {
+            from: seen.replicas,
+            to: decision.replicas,
+            idle: names(false),
+            busy: names(true),
+            because: decision.because.clone(),
+            turns,
+        }
+    }
+
+    /// Keeps what is worth telling: why the number changed last, or another reason for leaving it.
+    fn show(&mut self, decision: Decision, replicas: u32) {
+        let told = self.shown.as_ref().is_some_and(|shown| shown.reason == decision.reason);
+        if !told || decision.replicas != replicas {
+            self.shown = Some(decision);
+        }
+    }
+}

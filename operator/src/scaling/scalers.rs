@@ -1,0 +1,123 @@
+//! All pipelines of one broker.
+
+use super::{PERIOD, Scaled, View, metrics::Metrics, scaler::Scaler};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio_util::task::TaskTracker;
+use warren_messaging::{message::Report, topology::depths::Depths};
+
+/// Who was not decided on for this long is decided on without readings: the broker is away.
+const UNSEEN: Duration = Duration::from_secs(2);
+
+/// All pipelines of one broker.
+pub struct Scalers {
+    metrics: Arc<Metrics>,
+    tasks: TaskTracker,
+    epoch: Instant,
+    known: Mutex<HashMap<String, Scaler>>,
+}
+
+impl Scalers {
+    /// None yet.
+    pub fn new(metrics: Arc<Metrics>, tasks: TaskTracker) -> Self {
+        Self { metrics, tasks, epoch: Instant::now(), known: Mutex::default() }
+    }
+
+    /// Takes a pipeline in, or what has changed of it.
+    pub fn put(&self, scaled: Scaled) {
+        let mut known = self.known();
+        match known.get_mut(&scaled.key) {
+            Some(scaler) => scaler.scaled = scaled,
+            None => drop(known.insert(scaled.key.clone(), Scaler::new(scaled))),
+        }
+    }
+
+    /// Lets one go.
+    pub fn remove(&self, key: &str) {
+        if let Some(scaler) = self.known().remove(key) {
+            self.metrics.forget(&scaler.scaled.title);
+        }
+    }
+
+    /// Lets all go but those with these keys.
+    pub fn keep(&self, keys: &HashSet<String>) {
+        self.known().retain(|key, scaler| {
+            let stays = keys.contains(key);
+            if !stays {
+                self.metrics.forget(&scaler.scaled.title);
+            }
+            stays
+        });
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.known().is_empty()
+    }
+
+    /// What is known of one.
+    pub fn view(&self, key: &str) -> Option<View> {
+        self.known().get(key)?.view()
+    }
+
+    /// The queues to ask for now.
+    pub fn queues(&self) -> Vec<String> {
+        let now = Instant::now();
+        self.known().values().flat_map(|scaler| scaler.queues(now)).collect()
+    }
+
+    /// All exchanges, and whether anything was heard from their workers lately.
+    pub fn exchanges(&self) -> Vec<(String, bool)> {
+        let now = Instant::now();
+        self.known().values().map(|scaler| (scaler.scaled.topology.exchange.clone(), scaler.is_heard(now))).collect()
+    }
+
+    /// Takes the depths of the queues that were `asked` for in, and decides on all pipelines; `since` is when the look
+    /// was due.
+    pub fn see(&self, asked: Vec<String>, depths: &Depths, since: Instant) {
+        let (now, asked) = (Instant::now(), asked.into_iter().collect::<BTreeSet<_>>());
+        for scaler in self.known().values_mut() {
+            scaler.see(&asked, depths, now);
+            scaler.decide(now, now.duration_since(self.epoch), &self.metrics, &self.tasks);
+        }
+        self.metrics.looked(since.elapsed());
+    }
+
+    /// Takes the depths of one pipeline's queues in, and decides on it.
+    pub fn see_one(&self, exchange: &str, asked: Vec<String>, depths: &Depths) {
+        let (now, asked) = (Instant::now(), asked.into_iter().collect::<BTreeSet<_>>());
+        for scaler in self.known().values_mut().filter(|scaler| scaler.scaled.topology.exchange == exchange) {
+            scaler.see(&asked, depths, now);
+            scaler.decide(now, now.duration_since(self.epoch), &self.metrics, &self.tasks);
+        }
+    }
+
+    /// Takes a report in; the queues to look at when it cannot wait.
+    pub fn hear(&self, exchange: &str, report: Report) -> Option<Vec<String>> {
+        let (now, mut known) = (Instant::now(), self.known());
+        let scaler = known.values_mut().find(|scaler| scaler.scaled.topology.exchange == exchange)?;
+        scaler.hear(report, now).then(|| scaler.queues(now))
+    }
+
+    /// Decides on those that nobody sees, for as long as it is polled: the fewest that the user wants run even then, and
+    /// it is said that the backlog is not known.
+    pub async fn decide_unseen(&self) {
+        let mut clock = tokio::time::interval(PERIOD);
+        loop {
+            clock.tick().await;
+            let now = Instant::now();
+            for scaler in self.known().values_mut() {
+                if scaler.decided.is_none_or(|at| now.duration_since(at) >= UNSEEN) {
+                    scaler.decide(now, now.duration_since(self.epoch), &self.metrics, &self.tasks);
+                }
+            }
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Scaler>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,94 @@
+//! Looks at the queues of all pipelines of one broker each second, and listens to their workers.
+
+use super::{PERIOD, scalers::Scalers};
+use futures::StreamExt as _;
+use lapin::{Connection, message::Delivery};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use warren_messaging::{
+    link::{LinkError, Opened, Session},
+    topology::{depths::Lanes, reports::ReportQueue},
+};
+
+/// A broker that takes longer for a look is not looked at any more but connected to anew.
+const ANSWER: Duration = Duration::from_secs(10);
+/// An exchange of which nothing is heard is bound again this often: it may have been deleted and declared anew.
+const BIND_AGAIN: Duration = Duration::from_secs(15);
+
+/// The session that does it.
+pub struct Watch {
+    scalers: Arc<Scalers>,
+}
+
+/// What it works with while a connection lives.
+struct Tools<'a> {
+    connection: &'a Connection,
+    lanes: Lanes,
+    reports: ReportQueue,
+    bound: HashMap<String, Instant>,
+}
+
+impl Watch {
+    /// For these pipelines.
+    pub fn new(scalers: Arc<Scalers>) -> Self {
+        Self { scalers }
+    }
+
+    /// Looks at everything; the look was due at `due`.
+    async fn look(&self, tools: &mut Tools<'_>, due: Instant) -> Result<(), LinkError> {
+        let queues = self.scalers.queues();
+        let depths = tools.lanes.survey(tools.connection, &queues).await?;
+        self.scalers.see(queues, &depths, due);
+        self.bind(tools).await
+    }
+
+    async fn bind(&self, tools: &mut Tools<'_>) -> Result<(), LinkError> {
+        let (now, exchanges) = (Instant::now(), self.scalers.exchanges());
+        let is_due = |(exchange, heard): &(String, bool)| {
+            let bound = tools.bound.get(exchange);
+            bound.is_none_or(|at| !heard && now.duration_since(*at) >= BIND_AGAIN)
+        };
+        let due: Vec<_> = exchanges.iter().filter(|one| is_due(one)).map(|(exchange, _)| exchange.clone()).collect();
+        if !due.is_empty() {
+            tools.reports.bind(tools.connection, &due).await?;
+            tools.bound.extend(due.into_iter().map(|exchange| (exchange, now)));
+        }
+        tools.bound.retain(|exchange, _| exchanges.iter().any(|(known, _)| known == exchange));
+        Ok(())
+    }
+
+    /// Takes a report in, and looks at its pipeline at once if it cannot wait.
+    async fn hear(&self, tools: &mut Tools<'_>, delivery: Delivery) -> Result<(), LinkError> {
+        let Ok(report) = serde_json::from_slice(&delivery.data) else { return Ok(()) };
+        let Some(queues) = self.scalers.hear(delivery.exchange.as_str(), report) else { return Ok(()) };
+        let depths = tools.lanes.survey(tools.connection, &queues).await?;
+        self.scalers.see_one(delivery.exchange.as_str(), queues, &depths);
+        Ok(())
+    }
+}
+
+impl Session for Watch {
+    async fn serve(&mut self, opened: Opened<'_>) -> Result<(), LinkError> {
+        let connection = opened.connection;
+        let reports = ReportQueue::open(connection).await?;
+        let mut tools = Tools { connection, lanes: Lanes::default(), reports, bound: HashMap::new() };
+        opened.ready();
+        let mut clock = interval(PERIOD);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let work = tokio::select! {
+                () = opened.stop.cancelled() => return Ok(()),
+                due = clock.tick() => timeout(ANSWER, self.look(&mut tools, due.into_std())).await,
+                delivery = tools.reports.consumer.next() => {
+                    let delivery = delivery.ok_or(LinkError::ChannelClosed)??;
+                    timeout(ANSWER, self.hear(&mut tools, delivery)).await
+                }
+            };
+            work.map_err(|_| LinkError::ChannelClosed)??;
+        }
+    }
+}
