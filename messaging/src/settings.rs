@@ -85,11 +85,19 @@ pub struct RetrySettings {
 
 /// Reads a value that is not repeated when it is wrong, as clap's own readers do: it may have a password in it, or be
 /// pages long.
-struct Unrepeated<T>(PhantomData<fn() -> T>);
+pub struct Unrepeated<T>(PhantomData<fn() -> T>);
 
 impl<T> Unrepeated<T> {
-    fn new() -> Self {
+    /// A reader.
+    #[must_use]
+    pub fn new() -> Self {
         Self(PhantomData)
+    }
+}
+
+impl<T> Default for Unrepeated<T> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

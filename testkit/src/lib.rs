@@ -2,6 +2,7 @@
 //! can be killed, and conditions to wait for. For tests only: what goes wrong panics, and says what was seen.
 //!
 //! - [`broker`]: one RabbitMQ per test run, a virtual host per test
+//! - [`postgres`]: one PostgreSQL per test run, a database per test
 //! - [`cluster`]: one Kubernetes per test run, a namespace per test
 //! - [`eventually`](eventually()): waits for a condition, with a deadline
 //! - [`proxy`]: a TCP proxy that can be cut
@@ -10,9 +11,11 @@
 //! `cargo run -p warren-testkit -- run -- cargo test` starts the servers once for all test binaries; without it each
 //! test binary starts its own when a test first needs one.
 
+mod away;
 pub mod broker;
 pub mod cluster;
 pub mod eventually;
+pub mod postgres;
 pub mod program;
 pub mod proxy;
 mod scratch;

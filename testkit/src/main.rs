@@ -12,10 +12,14 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 use warren_rabbitmq_node::{Node, NodeError, Settings};
-use warren_testkit::broker;
+use warren_testkit::{
+    broker,
+    postgres::{self, Server, ServerError},
+};
 
 const USAGE: &str = "usage: warren-testkit run -- COMMAND ARGS…\n\
-    Starts RabbitMQ once, runs the command with its address in the environment, ends it, exits as the command did.";
+    Starts RabbitMQ and PostgreSQL once, runs the command with their addresses in the environment, ends them, exits as \
+    the command did.";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -44,6 +48,8 @@ fn command_of(arguments: Vec<OsString>) -> Option<Vec<OsString>> {
 enum RunError {
     #[error("{0}")]
     Node(#[from] NodeError),
+    #[error("{0}")]
+    Server(#[from] ServerError),
     #[error("signals cannot be watched: {0}")]
     Signals(io::Error),
     #[error("{command:?} does not run: {source}. Is it in PATH?")]
@@ -52,28 +58,46 @@ enum RunError {
 
 async fn run(command: &[OsString]) -> Result<u8, RunError> {
     let mut signals = Signals::watch().map_err(RunError::Signals)?;
-    // An outer run, or the user, may have named one already.
-    let mut node = None;
-    if env::var_os(broker::AMQP_URL).is_none_or(|url| url.is_empty()) {
-        let settings = Settings { management: true, ..broker::private_settings() };
-        node = tokio::select! {
-            started = Node::start(settings) => Some(started?),
-            code = signals.first() => return Ok(code),
-        };
-    }
-    let mut child = spawn(command, node.as_ref())?;
+    let started = tokio::select! {
+        started = Servers::start() => started?,
+        code = signals.first() => return Ok(code),
+    };
+    let mut child = spawn(command, &started)?;
     let status = signals.pass_on_until_exit(&mut child).await;
-    // Not in order: it is removed with everything it holds.
-    drop(node);
+    // Not in order: they are removed with everything they hold.
+    drop(started);
     status.map(code).map_err(|source| RunError::Command { command: command[0].clone(), source })
 }
 
-fn spawn(command: &[OsString], node: Option<&Node>) -> Result<Child, RunError> {
+/// What the command's tests share. An outer run, or the user, may have named one already.
+struct Servers {
+    broker: Option<Node>,
+    postgres: Option<Server>,
+}
+
+impl Servers {
+    async fn start() -> Result<Self, RunError> {
+        let is_named = |variable| env::var_os(variable).is_some_and(|url| !url.is_empty());
+        let broker = async {
+            let settings = Settings { management: true, ..broker::private_settings() };
+            if is_named(broker::AMQP_URL) { Ok(None) } else { Node::start(settings).await.map(Some) }
+        };
+        let postgres =
+            async { if is_named(postgres::POSTGRES_URL) { Ok(None) } else { Server::start().await.map(Some) } };
+        let (broker, postgres) = tokio::join!(broker, postgres);
+        Ok(Self { broker: broker?, postgres: postgres? })
+    }
+}
+
+fn spawn(command: &[OsString], servers: &Servers) -> Result<Child, RunError> {
     let mut child = Command::new(&command[0]);
     child.args(&command[1..]).kill_on_drop(true);
-    if let Some(node) = node {
+    if let Some(node) = &servers.broker {
         child.env(broker::AMQP_URL, node.url());
         child.env(broker::MANAGEMENT_URL, node.management_url().unwrap_or_default());
+    }
+    if let Some(server) = &servers.postgres {
+        child.env(postgres::POSTGRES_URL, server.url());
     }
     child.spawn().map_err(|source| RunError::Command { command: command[0].clone(), source })
 }

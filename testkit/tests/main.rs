@@ -4,6 +4,7 @@
 
 mod broker;
 mod eventually;
+mod postgres;
 mod program;
 mod proxy;
 mod run;

@@ -52,11 +52,12 @@ pub enum ServiceError {
 /// See [`ServiceError`].
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), ServiceError> {
     let listener = listen(settings.listen).await?;
-    let (store, writing) = Store::open(settings.sqlite_path.clone()).await?;
+    let (store, writing) = Store::open(settings.location()).await?;
     let publisher_stop = CancellationToken::new();
     let metrics = Arc::new(Metrics::default());
     let (publisher, publishing) = start_publisher(&settings, metrics.clone(), publisher_stop.clone());
     let waiters = Waiters::default();
+    let listening = store.wake(waiters.clone(), stop.clone());
     let results =
         Link::new(settings.broker.broker(), name(&settings, "results"), Some(settings.broker.topology().plan()));
     let service = Service {
@@ -76,7 +77,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     stop.cancel();
     // Publishing ends last: until here somebody may have been waiting for a confirm.
     publisher_stop.cancel();
-    finish([recording, forgetting, publishing, writing]).await;
+    finish([recording, forgetting, listening, publishing, writing]).await;
     served
 }
 
@@ -127,7 +128,7 @@ async fn serve(listener: TcpListener, service: Service, stop: CancellationToken)
 }
 
 /// A client that was given up on may still hold the store open, which then recovers when it is opened again.
-async fn finish(tasks: [JoinHandle<()>; 4]) {
+async fn finish(tasks: [JoinHandle<()>; 5]) {
     for task in tasks {
         match tokio::time::timeout(FINISH, task).await {
             Ok(Ok(())) => {}

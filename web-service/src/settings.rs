@@ -1,8 +1,16 @@
 //! The web side's command line and environment.
 
+use crate::store::{
+    Location,
+    postgres::{POSTGRES_URL, PostgresUrl},
+};
 use clap::Parser;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
-use warren_messaging::{duration, logging::LogSettings, settings::BrokerSettings};
+use warren_messaging::{
+    duration,
+    logging::LogSettings,
+    settings::{BrokerSettings, Unrepeated},
+};
 
 /// Accepts requests over HTTP, queues them on RabbitMQ, and keeps their results.
 #[derive(Parser, Debug)]
@@ -15,6 +23,10 @@ pub struct Settings {
     /// File of the record of requests; it and its folder are made when missing
     #[arg(long, env = "WARREN_SQLITE_PATH", default_value = "requests.db", value_name = "FILE")]
     pub sqlite_path: PathBuf,
+
+    /// PostgreSQL database of the record of requests, instead of a file: postgres://user:password@host:5432/database
+    #[arg(long, env = POSTGRES_URL, hide_env_values = true, value_name = "URL", value_parser = Unrepeated::<PostgresUrl>::new())]
+    pub postgres_url: Option<PostgresUrl>,
 
     /// How long finished requests are kept
     #[arg(long, env = "WARREN_RETENTION", default_value = "24h", value_name = "DURATION", value_parser = duration::parse)]
@@ -39,4 +51,15 @@ pub struct Settings {
     /// How and what is logged
     #[command(flatten)]
     pub log: LogSettings,
+}
+
+impl Settings {
+    /// Where records are kept.
+    #[must_use]
+    pub fn location(&self) -> Location {
+        match &self.postgres_url {
+            Some(url) => Location::Database { url: url.clone(), exchange: self.broker.topology().exchange.clone() },
+            None => Location::File(self.sqlite_path.clone()),
+        }
+    }
 }

@@ -1,26 +1,35 @@
-//! The record of requests, on disk.
+//! The record of requests: in a file ([`sqlite`]), or in a database that several replicas share ([`postgres`]).
 //!
-//! Reads go to a few read-only connections. Writes go to one task that owns the writing connection and commits
-//! everything that has gathered since its last commit in one transaction: under load the price of a commit is
-//! shared, at rest nobody waits for company.
+//! Reads go to a few connections of their own. Writes go to one task that owns the writing connection and commits
+//! everything that has gathered since its last commit together: under load the price of a commit is shared, at rest
+//! nobody waits for company.
 
+mod batch;
 mod health;
+pub mod postgres;
 mod read;
+mod row;
 mod sqlite;
 mod write;
 
 pub use health::StoreHealth;
 pub use read::{Filter, Page};
 
-use crate::record::{Change, Record};
+use crate::{
+    record::{Change, Record},
+    waiters::Waiters,
+};
 use jiff::Timestamp;
+use postgres::{Postgres, PostgresError, PostgresUrl};
+use read::Reader;
 use std::{path::PathBuf, sync::Arc};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
+use tokio_util::sync::CancellationToken;
 use warren_messaging::request_id::RequestId;
-use write::Writer;
+use write::{Database, Writer};
 
 /// How many callers may wait for the writer; beyond that they wait for a place here.
 const WRITE_QUEUE: usize = 1024;
@@ -44,7 +53,10 @@ pub enum StoreError {
         /// What is wrong with it.
         source: Cause,
     },
-    /// A write failed, for example because the disk is full; nothing of it was kept.
+    /// The database on the network cannot be used.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    /// A write failed, for example because the disk is full.
     #[error("cannot write to the store: check that its disk has room and is writable")]
     Write(#[source] Cause),
     /// A read failed.
@@ -64,6 +76,24 @@ impl Cause {
     fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self(Arc::new(error))
     }
+
+    fn boxed(error: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self(error.into())
+    }
+}
+
+/// Where records are kept.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// In a SQLite file.
+    File(PathBuf),
+    /// In a PostgreSQL database.
+    Database {
+        /// Its address.
+        url: PostgresUrl,
+        /// The exchange of the pipeline whose records they are.
+        exchange: String,
+    },
 }
 
 impl StoreError {
@@ -80,7 +110,7 @@ impl StoreError {
 #[derive(Clone)]
 pub struct Store {
     writer: mpsc::Sender<Job>,
-    reader: sqlx::SqlitePool,
+    reader: Reader,
     health: StoreHealth,
 }
 
@@ -88,28 +118,44 @@ pub struct Store {
 enum Job {
     Record(Arc<[Change]>, oneshot::Sender<Result<(), StoreError>>),
     Forget { before: Timestamp, limit: u32, answer: oneshot::Sender<Result<u64, StoreError>> },
-    Probe,
+    Probe { answer: oneshot::Sender<Result<(), StoreError>> },
 }
 
 impl Store {
     /// Opens the store, makes it if it is new, and brings its schema up to date. The handle ends once every
-    /// clone of the store is gone and the file is closed.
+    /// clone of the store is gone and it is closed.
+    ///
+    /// A database that cannot be used now is no error: the store says so in its health, and tries again.
     ///
     /// # Errors
-    /// [`StoreError::Open`] or [`StoreError::Migrate`].
-    pub async fn open(path: PathBuf) -> Result<(Self, JoinHandle<()>), StoreError> {
-        let (options, reader) = sqlite::open(path).await?;
+    /// [`StoreError::Open`] or [`StoreError::Migrate`], for a file.
+    pub async fn open(location: Location) -> Result<(Self, JoinHandle<()>), StoreError> {
+        match location {
+            Location::File(path) => {
+                let (options, reader) = sqlite::open(path).await?;
+                let database = sqlite::Sqlite::new(options, reader.clone());
+                Ok(Self::start(database, Reader::Sqlite(reader), StoreHealth::default()))
+            }
+            Location::Database { url, exchange } => {
+                let health = StoreHealth::unknown(format!("connecting to {url}"));
+                let postgres = Postgres::new(url, exchange);
+                let database = postgres::Connection::new(postgres.clone());
+                Ok(Self::start(database, Reader::Postgres(postgres), health))
+            }
+        }
+    }
+
+    fn start(database: impl Database + Send + 'static, reader: Reader, health: StoreHealth) -> (Self, JoinHandle<()>) {
         let (writer, jobs) = mpsc::channel(WRITE_QUEUE);
-        let health = StoreHealth::default();
-        let writing = tokio::spawn(Writer::new(options, reader.clone(), health.clone()).work(jobs));
+        let writing = tokio::spawn(Writer::new(database, health.clone()).work(jobs));
         tokio::spawn(health::probe_while_unhealthy(health.clone(), writer.downgrade()));
-        Ok((Self { writer, reader, health }, writing))
+        (Self { writer, reader, health }, writing)
     }
 
     /// Records changes. When this returns `Ok` they survive a power cut.
     ///
     /// # Errors
-    /// [`StoreError::Write`]: nothing was recorded. [`StoreError::Closed`].
+    /// [`StoreError::Write`] or [`StoreError::Postgres`]: nothing is promised. [`StoreError::Closed`].
     pub async fn record(&self, changes: impl Into<Arc<[Change]>>) -> Result<(), StoreError> {
         let changes = changes.into();
         self.ask(|answer| Job::Record(changes, answer)).await?
@@ -118,7 +164,7 @@ impl Store {
     /// Forgets at most `limit` requests that ended before a time; returns how many there were.
     ///
     /// # Errors
-    /// [`StoreError::Write`] or [`StoreError::Closed`].
+    /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
     pub async fn forget(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         self.ask(|answer| Job::Forget { before, limit, answer }).await?
     }
@@ -126,17 +172,26 @@ impl Store {
     /// What is known of a request.
     ///
     /// # Errors
-    /// [`StoreError::Read`].
+    /// [`StoreError::Read`] or [`StoreError::Postgres`].
     pub async fn find(&self, id: &RequestId) -> Result<Option<Record>, StoreError> {
-        read::find(&self.reader, id).await
+        self.reader.find(id).await
     }
 
     /// A page of requests, newest first, without their results.
     ///
     /// # Errors
-    /// [`StoreError::Read`].
+    /// [`StoreError::Read`] or [`StoreError::Postgres`].
     pub async fn list(&self, filter: &Filter) -> Result<Page, StoreError> {
-        read::list(&self.reader, filter).await
+        self.reader.list(filter).await
+    }
+
+    /// Wakes who waits for a request whose end another replica recorded, until `stop` is cancelled. A file has no
+    /// other replicas.
+    pub fn wake(&self, waiters: Waiters, stop: CancellationToken) -> JoinHandle<()> {
+        match self.reader.clone() {
+            Reader::Sqlite(_) => tokio::spawn(std::future::ready(())),
+            Reader::Postgres(postgres) => tokio::spawn(postgres.wake(waiters, stop)),
+        }
     }
 
     /// Whether the last write went well.

@@ -49,6 +49,11 @@ impl Waiters {
         });
     }
 
+    /// Wakes everyone, to look for themselves.
+    pub fn wake_all(&self) {
+        self.with(|waiting| waiting.values().for_each(|entry| entry.notify.notify_waiters()));
+    }
+
     /// How many requests are waited for.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,10 +1,14 @@
 //! A web side that runs, with a topology of its own.
 
+mod store;
+
+pub(crate) use store::on_each_store;
+pub use store::{StoreKind, TestStore};
+
 use clap::Parser as _;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
-use std::{path::PathBuf, time::Duration};
-use tempfile::TempDir;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
@@ -27,7 +31,7 @@ pub const SOON: Duration = Duration::from_secs(20);
 pub struct Web {
     pub base: String,
     pub http: Client,
-    pub directory: TempDir,
+    pub store: TestStore,
     pub stop: CancellationToken,
     pub running: JoinHandle<Result<(), ServiceError>>,
 }
@@ -35,25 +39,19 @@ pub struct Web {
 impl Web {
     /// On the broker at `url`, whatever state that is in, with more `arguments`.
     pub async fn start_on(url: &str, arguments: &[&str]) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        Self::start_in(directory, url, arguments).await
+        Self::start_in(TestStore::new(StoreKind::Sqlite).await, url, arguments).await
     }
 
-    pub async fn start_in(directory: TempDir, url: &str, arguments: &[&str]) -> Self {
-        let (port, file) = (free_port(), Self::file_in(&directory));
-        let listen = format!("127.0.0.1:{port}");
-        let own = ["web", "--listen", &listen, "--sqlite-path", file.to_str().expect("is UTF-8")];
-        let broker = ["--amqp-url", url, "--exchange", "p"];
-        let settings = Settings::parse_from(own.iter().chain(&broker).chain(arguments));
+    pub async fn start_in(store: TestStore, url: &str, arguments: &[&str]) -> Self {
+        let listen = format!("127.0.0.1:{}", free_port());
+        let own = ["web", "--listen", &listen, "--amqp-url", url, "--exchange", "p"].map(str::to_owned);
+        let given = arguments.iter().map(|argument| (*argument).to_owned());
+        let settings = Settings::parse_from(own.into_iter().chain(store.arguments()).chain(given));
         let stop = CancellationToken::new();
         let running = tokio::spawn(service::run(settings, stop.clone()));
-        let web = Self { base: format!("http://{listen}"), http: Client::new(), directory, stop, running };
+        let web = Self { base: format!("http://{listen}"), http: Client::new(), store, stop, running };
         eventually("the web side to answer", SOON, async || web.get("/healthz").await.status() == StatusCode::OK).await;
         web
-    }
-
-    pub fn file_in(directory: &TempDir) -> PathBuf {
-        directory.path().join("records/requests.db")
     }
 
     pub async fn get(&self, path: &str) -> Response {
@@ -104,11 +102,26 @@ impl Web {
         .await
     }
 
-    /// Ends it in order; gives its directory back.
-    pub async fn end(self) -> TempDir {
+    /// Long-polls a request in the background, and waits until it waits.
+    pub async fn poll(&self, id: &str) -> JoinHandle<(StatusCode, Value)> {
+        let (http, url) = (self.http.clone(), format!("{}/api/v1/requests/{id}?wait=60s", self.base));
+        let polling = tokio::spawn(async move {
+            let response = http.get(url).send().await.expect("is answered");
+            (response.status(), response.json().await.expect("is JSON"))
+        });
+        eventually("the poll to wait", SOON, async || {
+            let metrics = self.get("/metrics").await.text().await.expect("is text");
+            metrics.contains("warren_web_long_polls 1")
+        })
+        .await;
+        polling
+    }
+
+    /// Ends it in order; gives its store back.
+    pub async fn end(self) -> TestStore {
         self.stop.cancel();
         self.running.await.expect("does not panic").expect("ends well");
-        self.directory
+        self.store
     }
 }
 
@@ -123,6 +136,21 @@ pub async fn web_with(label: &str, topology: &Topology, arguments: &[&str]) -> (
     let web = Web::start_on(&vhost.url(), arguments).await;
     web.ready().await;
     (vhost, web)
+}
+
+/// The same on a store of this kind.
+pub async fn web_on(kind: StoreKind, label: &str) -> (Vhost, Web) {
+    let vhost = broker::vhost(label).await;
+    declare_on(&vhost.url(), &Topology::named("p")).await;
+    let web = Web::start_in(TestStore::new(kind).await, &vhost.url(), &[]).await;
+    web.ready().await;
+    (vhost, web)
+}
+
+/// Puts a result on the queue, as a processor would.
+pub async fn result(vhost: &Vhost, id: &Value, results: Value) {
+    let body = json!({ "requestId": id, "processingResults": results }).to_string();
+    vhost.publish("p", "result", body).await;
 }
 
 pub async fn declare_on(url: &str, topology: &Topology) {

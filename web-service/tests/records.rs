@@ -1,6 +1,6 @@
 //! What becomes of a request, as the API tells it.
 
-use crate::fixture::{SOON, Web, web};
+use crate::fixture::{SOON, StoreKind, Web, on_each_store, result, web_on};
 use lapin::BasicProperties;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -9,16 +9,24 @@ use warren_messaging::{
     message::{FailureReason, failure},
     request_id::RequestId,
 };
-use warren_testkit::{broker::Vhost, eventually};
+use warren_testkit::eventually;
 
-async fn result(vhost: &Vhost, id: &Value, results: Value) {
-    let body = json!({ "requestId": id, "processingResults": results }).to_string();
-    vhost.publish("p", "result", body).await;
-}
+on_each_store!(
+    a_request_is_accepted_queued_and_answered,
+    a_long_poll_ends_as_soon_as_the_result_is_there,
+    a_long_poll_that_waits_in_vain_tells_how_far_the_request_is,
+    a_result_that_overtakes_its_request_is_kept,
+    the_first_result_counts_and_later_ones_change_nothing,
+    an_integer_id_of_a_foreign_sender_is_another_than_its_digits,
+    progress_and_failure_show_on_the_record,
+    what_the_broker_itself_gave_up_is_a_failure_with_the_brokers_reason,
+    a_message_that_nobody_can_read_is_counted_and_does_not_hold_up_the_others,
+    requests_are_listed_newest_first_page_by_page_and_by_status,
+    records_survive_a_restart,
+);
 
-#[tokio::test]
-async fn a_request_is_accepted_queued_and_answered() {
-    let (vhost, web) = web("accepted").await;
+async fn a_request_is_accepted_queued_and_answered(kind: StoreKind) {
+    let (vhost, web) = web_on(kind, "accepted").await;
     let response = web.post(r#"{"data": {"n": 1.50}}"#).await;
     assert_eq!(response.status(), StatusCode::ACCEPTED);
     let (location, retry) = (response.headers()["location"].clone(), response.headers()["retry-after"].clone());
@@ -39,27 +47,18 @@ async fn a_request_is_accepted_queued_and_answered() {
     assert!(record["finishedAt"].as_str() >= record["submittedAt"].as_str(), "{record}");
 }
 
-#[tokio::test]
-async fn a_long_poll_ends_as_soon_as_the_result_is_there() {
-    let (vhost, web) = web("long-poll").await;
+async fn a_long_poll_ends_as_soon_as_the_result_is_there(kind: StoreKind) {
+    let (vhost, web) = web_on(kind, "long-poll").await;
     let id = web.submit(json!("x")).await;
-    let polling = tokio::spawn({
-        let (http, url) = (web.http.clone(), format!("{}/api/v1/requests/{id}?wait=60s", web.base));
-        async move { http.get(url).send().await.expect("is answered").json::<Value>().await.expect("is JSON") }
-    });
-    eventually("the poll to wait", SOON, async || {
-        let metrics = web.get("/metrics").await.text().await.expect("is text");
-        metrics.contains("warren_web_long_polls 1")
-    })
-    .await;
+    let polling = web.poll(&id).await;
     result(&vhost, &json!(id), json!(7)).await;
-    let record = tokio::time::timeout(SOON, polling).await.expect("ends long before 60 s").expect("does not panic");
+    let ended = tokio::time::timeout(SOON, polling).await.expect("ends long before 60 s");
+    let (_, record) = ended.expect("does not panic");
     assert_eq!((&record["status"], &record["result"]), (&json!("succeeded"), &json!(7)));
 }
 
-#[tokio::test]
-async fn a_long_poll_that_waits_in_vain_tells_how_far_the_request_is() {
-    let (_vhost, web) = web("vain-poll").await;
+async fn a_long_poll_that_waits_in_vain_tells_how_far_the_request_is(kind: StoreKind) {
+    let (_vhost, web) = web_on(kind, "vain-poll").await;
     let id = web.submit(json!("x")).await;
     let begun = tokio::time::Instant::now();
     let response = web.get(&format!("/api/v1/requests/{id}?wait=300ms")).await;
@@ -68,16 +67,14 @@ async fn a_long_poll_that_waits_in_vain_tells_how_far_the_request_is() {
     assert_eq!(response.json::<Value>().await.expect("is JSON")["status"], "queued");
 }
 
-#[tokio::test]
-async fn a_result_that_overtakes_its_request_is_kept() {
-    let (vhost, web) = web("overtaking").await;
+async fn a_result_that_overtakes_its_request_is_kept(kind: StoreKind) {
+    let (vhost, web) = web_on(kind, "overtaking").await;
     result(&vhost, &json!("early"), json!(1)).await;
     assert_eq!(web.record_when("early", "succeeded").await["result"], 1);
 }
 
-#[tokio::test]
-async fn the_first_result_counts_and_later_ones_change_nothing() {
-    let (vhost, web) = web("duplicates").await;
+async fn the_first_result_counts_and_later_ones_change_nothing(kind: StoreKind) {
+    let (vhost, web) = web_on(kind, "duplicates").await;
     let id = web.submit(json!("x")).await;
     result(&vhost, &json!(id), json!("first")).await;
     let first = web.record_when(&id, "succeeded").await;
@@ -87,9 +84,8 @@ async fn the_first_result_counts_and_later_ones_change_nothing() {
     assert_eq!(web.record(&id).await, first);
 }
 
-#[tokio::test]
-async fn an_integer_id_of_a_foreign_sender_is_another_than_its_digits() {
-    let (vhost, web) = web("integer").await;
+async fn an_integer_id_of_a_foreign_sender_is_another_than_its_digits(kind: StoreKind) {
+    let (vhost, web) = web_on(kind, "integer").await;
     result(&vhost, &json!(7), json!("of the integer")).await;
     let record = web.record_when("7", "succeeded").await;
     assert_eq!((&record["requestId"], &record["result"]), (&json!(7), &json!("of the integer")));
@@ -97,9 +93,8 @@ async fn an_integer_id_of_a_foreign_sender_is_another_than_its_digits() {
     eventually("the string's record", SOON, async || web.record("7").await["requestId"] == json!("7")).await;
 }
 
-#[tokio::test]
-async fn progress_and_failure_show_on_the_record() {
-    let (vhost, web) = web("failure").await;
+async fn progress_and_failure_show_on_the_record(kind: StoreKind) {
+    let (vhost, web) = web_on(kind, "failure").await;
     let id = web.submit(json!("x")).await;
     let event = |event: Value| {
         let mut body = json!({"requestId": id, "attempt": 1});
@@ -123,9 +118,8 @@ async fn progress_and_failure_show_on_the_record() {
     assert_eq!((&record["attempts"], record.get("nextAttemptAt")), (&json!(5), None));
 }
 
-#[tokio::test]
-async fn what_the_broker_itself_gave_up_is_a_failure_with_the_brokers_reason() {
-    let (vhost, web) = web("expired").await;
+async fn what_the_broker_itself_gave_up_is_a_failure_with_the_brokers_reason(kind: StoreKind) {
+    let (vhost, web) = web_on(kind, "expired").await;
     let body = json!({"requestId": "late", "requestData": "x"}).to_string();
     let expiring = BasicProperties::default().with_expiration("1".into());
     vhost.publish_with("p", "request", body, expiring).await;
@@ -133,9 +127,8 @@ async fn what_the_broker_itself_gave_up_is_a_failure_with_the_brokers_reason() {
     assert_eq!(record["error"]["reason"], "expired");
 }
 
-#[tokio::test]
-async fn a_message_that_nobody_can_read_is_counted_and_does_not_hold_up_the_others() {
-    let (vhost, web) = web("unreadable").await;
+async fn a_message_that_nobody_can_read_is_counted_and_does_not_hold_up_the_others(kind: StoreKind) {
+    let (vhost, web) = web_on(kind, "unreadable").await;
     for body in ["not JSON", "{}", r#"{"requestId":null,"processingResults":1}"#] {
         vhost.publish("p", "result", body).await;
     }
@@ -146,9 +139,8 @@ async fn a_message_that_nobody_can_read_is_counted_and_does_not_hold_up_the_othe
     vhost.queue_when("p.results", "all to be taken", SOON, |queue| queue.messages == 0).await;
 }
 
-#[tokio::test]
-async fn requests_are_listed_newest_first_page_by_page_and_by_status() {
-    let (vhost, web) = web("list").await;
+async fn requests_are_listed_newest_first_page_by_page_and_by_status(kind: StoreKind) {
+    let (vhost, web) = web_on(kind, "list").await;
     let mut ids = Vec::new();
     for number in 0..5 {
         ids.push(web.submit(json!(number)).await);
@@ -178,13 +170,12 @@ fn listed(page: &Value) -> Vec<String> {
     requests.iter().map(|request| text(&request["requestId"]).to_owned()).collect()
 }
 
-#[tokio::test]
-async fn records_survive_a_restart() {
-    let (vhost, web) = web("survive").await;
+async fn records_survive_a_restart(kind: StoreKind) {
+    let (vhost, web) = web_on(kind, "survive").await;
     let id = web.submit(json!("x")).await;
-    let directory = web.end().await;
+    let store = web.end().await;
     // While nobody is there, results wait.
     result(&vhost, &json!(id), json!("later")).await;
-    let web = Web::start_in(directory, &vhost.url(), &[]).await;
+    let web = Web::start_in(store, &vhost.url(), &[]).await;
     assert_eq!(web.record_when(&id, "succeeded").await["result"], "later");
 }

@@ -1,10 +1,9 @@
 //! How the program starts and ends.
 
-use crate::fixture::{SOON, Web, web};
+use crate::fixture::web;
 use reqwest::StatusCode;
 use serde_json::json;
 use std::process::Command;
-use warren_testkit::eventually;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_warren-web-service");
 
@@ -43,9 +42,15 @@ fn a_missing_or_wrong_broker_address_is_refused_without_repeating_it() {
 fn help_names_every_option_with_its_variable() {
     let output = Command::new(PROGRAM).arg("--help").output().expect("runs");
     let text = String::from_utf8_lossy(&output.stdout);
-    for variable in
-        ["AMQP_URL", "WARREN_EXCHANGE", "WARREN_LISTEN", "WARREN_SQLITE_PATH", "WARREN_RETENTION", "WARREN_LOG"]
-    {
+    for variable in [
+        "AMQP_URL",
+        "WARREN_EXCHANGE",
+        "WARREN_LISTEN",
+        "WARREN_SQLITE_PATH",
+        "WARREN_POSTGRES_URL",
+        "WARREN_RETENTION",
+        "WARREN_LOG",
+    ] {
         assert!(text.contains(variable), "{variable} in {text}");
     }
 }
@@ -54,18 +59,10 @@ fn help_names_every_option_with_its_variable() {
 async fn a_client_that_waits_gets_its_answer_when_the_process_stops() {
     let (_vhost, web) = web("stop").await;
     let id = web.submit(json!(1)).await;
-    let polling = tokio::spawn({
-        let (http, url) = (web.http.clone(), format!("{}/api/v1/requests/{id}?wait=60s", web.base));
-        async move { http.get(url).send().await.expect("is answered").status() }
-    });
-    eventually("the poll to wait", SOON, async || {
-        let metrics = web.get("/metrics").await.text().await.expect("is text");
-        metrics.contains("warren_web_long_polls 1")
-    })
-    .await;
-    let directory = web.end().await;
-    assert_eq!(polling.await.expect("does not panic"), StatusCode::OK);
-    assert!(Web::file_in(&directory).exists());
-    let log = Web::file_in(&directory).with_extension("db-wal");
+    let polling = web.poll(&id).await;
+    let store = web.end().await;
+    assert_eq!(polling.await.expect("does not panic").0, StatusCode::OK);
+    assert!(store.file().exists());
+    let log = store.file().with_extension("db-wal");
     assert!(!log.exists(), "a store that was closed in order leaves no write-ahead log");
 }

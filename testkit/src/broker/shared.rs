@@ -1,9 +1,9 @@
 //! The broker of this test run.
 
 use super::{AMQP_URL, MANAGEMENT_URL, leftovers, private_settings, start};
+use crate::away::away_from_this_runtime;
 use reqwest::Url;
-use std::{env, future::Future, sync::OnceLock, thread};
-use tokio::runtime;
+use std::{env, sync::OnceLock};
 use warren_rabbitmq_node::{Node, Settings};
 
 /// The broker of this test run. Never stop it: other tests use it at the same time.
@@ -77,15 +77,6 @@ fn own() -> SharedBroker {
         management: parse("the node's management address", &management),
         _node: Some(node),
     }
-}
-
-/// Runs it on a thread and runtime of its own: a test's runtime cannot block, and ends before the broker does.
-pub(super) fn away_from_this_runtime<T: Send>(work: impl Future<Output = T> + Send) -> T {
-    let run = || {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a thread can have a runtime").block_on(work)
-    };
-    thread::scope(|scope| scope.spawn(run).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn parse(what: &str, url: &str) -> Url {

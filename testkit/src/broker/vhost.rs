@@ -4,9 +4,12 @@ use super::{
     Binding, QueueState, SharedBroker, leftovers,
     management::Management,
     queue::{Consumer, Description},
-    shared::{away_from_this_runtime, shared},
+    shared::shared,
 };
-use crate::eventually::{eventually, when};
+use crate::{
+    away::away_from_this_runtime,
+    eventually::{eventually, when},
+};
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
     message::Delivery,

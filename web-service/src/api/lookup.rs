@@ -42,24 +42,31 @@ async fn integer_record(service: &Service, id: &str, wait: Duration) -> Result<O
     }
 }
 
-/// The record once it is final, or as it is after `wait`. An unknown request is not waited for.
+/// The record once it is final, or as it is after `wait`. An unknown request is not waited for; a store that fails
+/// after the first look is, for it may be back in time.
 async fn settled(service: &Service, id: &RequestId, wait: Duration) -> Result<Option<Record>, Problem> {
     if wait.is_zero() {
         return Ok(service.store.find(id).await?);
     }
     let deadline = tokio::time::Instant::now() + wait;
     let place = service.waiters.join(id);
+    let mut is_first = true;
     loop {
         // Listening begins before the look, so that no end falls between the two.
         let woken = place.woken();
-        let record = service.store.find(id).await?;
-        if record.as_ref().is_none_or(|record| record.status.is_final()) {
-            return Ok(record);
+        let found = service.store.find(id).await;
+        let is_worth_waiting = match &found {
+            Ok(record) => record.as_ref().is_some_and(|record| !record.status.is_final()),
+            Err(_) => !is_first,
+        };
+        if !is_worth_waiting {
+            return Ok(found?);
         }
+        is_first = false;
         tokio::select! {
             () = woken => {}
-            () = tokio::time::sleep_until(deadline) => return Ok(record),
-            () = service.stop.cancelled() => return Ok(record),
+            () = tokio::time::sleep_until(deadline) => return Ok(found?),
+            () = service.stop.cancelled() => return Ok(found?),
         }
     }
 }

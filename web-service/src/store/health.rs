@@ -2,7 +2,7 @@
 
 use super::{Job, StoreError};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use warren_messaging::error_chain::Chain;
 
 /// How often a store that failed is tried again.
@@ -21,6 +21,11 @@ impl Default for StoreHealth {
 }
 
 impl StoreHealth {
+    /// Of a store that nothing was written to yet: it counts as failing until something was.
+    pub(super) fn unknown(why: String) -> Self {
+        Self { failure: watch::Sender::new(Some(why)) }
+    }
+
     /// What the latest write failed with, or `None` while writes go well.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
@@ -31,13 +36,12 @@ impl StoreHealth {
     pub(super) fn note(&self, failure: Option<&StoreError>) {
         let failure = failure.map(|error| Chain(error).to_string());
         self.failure.send_if_modified(|current| {
-            let changed = current.is_some() != failure.is_some();
+            let differs = *current != failure;
             match &failure {
-                Some(text) if changed => tracing::error!("{text}; refusing requests until it works again"),
-                None if changed => tracing::info!("the store works again"),
+                Some(text) if differs => tracing::error!("{text}; refusing requests until it works"),
+                None if differs => tracing::info!("the store works"),
                 _ => {}
             }
-            let differs = *current != failure;
             *current = failure;
             differs
         });
@@ -48,10 +52,14 @@ impl StoreHealth {
 pub(super) async fn probe_while_unhealthy(health: StoreHealth, writer: mpsc::WeakSender<Job>) {
     let mut failure = health.failure.subscribe();
     while failure.wait_for(Option::is_some).await.is_ok() {
-        tokio::time::sleep(PROBE_INTERVAL).await;
+        let (answer, answered) = oneshot::channel();
         let Some(writer) = writer.upgrade() else { return };
-        if writer.send(Job::Probe).await.is_err() {
+        if writer.send(Job::Probe { answer }).await.is_err() {
             return;
         }
+        drop(writer);
+        // What came of it is in the health.
+        let _ = answered.await;
+        tokio::time::sleep(PROBE_INTERVAL).await;
     }
 }

@@ -1,10 +1,8 @@
-//! Looking requests up.
+//! Looking requests up: the same queries on both databases.
 
-use super::StoreError;
-use crate::record::{Record, RecordedError, Status};
-use jiff::Timestamp;
-use serde_json::value::RawValue;
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqlitePool, sqlite::SqliteRow};
+use super::{StoreError, postgres::Postgres, row::COLUMNS, row::Row};
+use crate::record::{Record, Status};
+use sqlx::{Database, Encode, QueryBuilder, SqlitePool, Type};
 use warren_messaging::request_id::RequestId;
 
 /// Which requests to list.
@@ -27,67 +25,69 @@ pub struct Page {
     pub next: Option<i64>,
 }
 
-const COLUMNS: &str =
-    "seq, id, status, submitted_at, started_at, attempts, next_attempt_at, finished_at, reason, error";
+/// Connections for reading.
+#[derive(Clone)]
+pub(super) enum Reader {
+    Sqlite(SqlitePool),
+    Postgres(Postgres),
+}
 
-pub(super) async fn find(pool: &SqlitePool, id: &RequestId) -> Result<Option<Record>, StoreError> {
-    let mut select = QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS}, result FROM requests WHERE id = "));
+impl Reader {
+    pub(super) async fn find(&self, id: &RequestId) -> Result<Option<Record>, StoreError> {
+        let found: sqlx::Result<Option<Row>> = match self {
+            Self::Sqlite(pool) => find::<sqlx::Sqlite>(id).build_query_as().fetch_optional(pool).await,
+            Self::Postgres(postgres) => {
+                postgres.in_time(find::<sqlx::Postgres>(id).build_query_as().fetch_optional(&postgres.readers)).await
+            }
+        };
+        found.and_then(|row| row.map(Row::record).transpose()).map_err(|error| self.explain(error))
+    }
+
+    pub(super) async fn list(&self, filter: &Filter) -> Result<Page, StoreError> {
+        let listed: sqlx::Result<Vec<Row>> = match self {
+            Self::Sqlite(pool) => list::<sqlx::Sqlite>(filter).build_query_as().fetch_all(pool).await,
+            Self::Postgres(postgres) => {
+                postgres.in_time(list::<sqlx::Postgres>(filter).build_query_as().fetch_all(&postgres.readers)).await
+            }
+        };
+        listed.and_then(|rows| page(rows, filter.limit)).map_err(|error| self.explain(error))
+    }
+
+    fn explain(&self, error: sqlx::Error) -> StoreError {
+        match self {
+            Self::Sqlite(_) => StoreError::read(error),
+            Self::Postgres(postgres) => postgres.explain(error).into(),
+        }
+    }
+}
+
+fn find<DB: Database>(id: &RequestId) -> QueryBuilder<DB>
+where
+    for<'q> &'q str: Encode<'q, DB> + Type<DB>,
+{
+    let mut select = QueryBuilder::new(format!("SELECT {COLUMNS}, result FROM requests WHERE id = "));
     select.push_bind(id.as_json());
-    let row = select.build().fetch_optional(pool).await.map_err(StoreError::read)?;
-    let Some(row) = row else { return Ok(None) };
-    let found = record(&row).and_then(|record| Ok(Record { result: result(&row)?, ..record }));
-    found.map(Some).map_err(StoreError::read)
+    select
 }
 
-pub(super) async fn list(pool: &SqlitePool, filter: &Filter) -> Result<Page, StoreError> {
-    page(pool, filter).await.map_err(StoreError::read)
-}
-
-async fn page(pool: &SqlitePool, filter: &Filter) -> sqlx::Result<Page> {
-    let mut select = QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} FROM requests WHERE seq < "));
+fn list<DB: Database>(filter: &Filter) -> QueryBuilder<DB>
+where
+    for<'q> &'q str: Encode<'q, DB> + Type<DB>,
+    for<'q> i64: Encode<'q, DB> + Type<DB>,
+{
+    let mut select = QueryBuilder::new(format!("SELECT {COLUMNS} FROM requests WHERE seq < "));
     select.push_bind(filter.before.unwrap_or(i64::MAX));
     if let Some(status) = filter.status {
         select.push(" AND status = ").push_bind(status.as_str());
     }
     // One more than asked for tells whether there is a next page.
     select.push(" ORDER BY seq DESC LIMIT ").push_bind(i64::from(filter.limit) + 1);
-    let mut rows = select.build().fetch_all(pool).await?;
-    let more = rows.len() > filter.limit as usize;
-    rows.truncate(filter.limit as usize);
-    let last = rows.last().filter(|_| more);
-    Ok(Page {
-        next: last.map(|row| row.try_get("seq")).transpose()?,
-        records: rows.iter().map(record).collect::<sqlx::Result<_>>()?,
-    })
+    select
 }
 
-fn record(row: &SqliteRow) -> sqlx::Result<Record> {
-    let message: Option<String> = row.try_get("error")?;
-    let reason: Option<String> = row.try_get("reason")?;
-    Ok(Record {
-        request_id: RequestId::from_json(row.try_get("id")?).map_err(corrupt)?,
-        status: row.try_get::<&str, _>("status")?.parse().map_err(corrupt)?,
-        submitted_at: time(row, "submitted_at")?,
-        started_at: time(row, "started_at")?,
-        attempts: row.try_get("attempts")?,
-        next_attempt_at: time(row, "next_attempt_at")?,
-        finished_at: time(row, "finished_at")?,
-        result: None,
-        error: message.map(|message| RecordedError { reason, message }),
-    })
-}
-
-fn result(row: &SqliteRow) -> sqlx::Result<Option<Box<RawValue>>> {
-    let text: Option<String> = row.try_get("result")?;
-    text.map(RawValue::from_string).transpose().map_err(corrupt)
-}
-
-fn time(row: &SqliteRow, column: &str) -> sqlx::Result<Option<Timestamp>> {
-    let micros: Option<i64> = row.try_get(column)?;
-    micros.map(Timestamp::from_microsecond).transpose().map_err(corrupt)
-}
-
-/// A row that Warren did not write.
-fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
-    sqlx::Error::Decode(Box::new(error))
+fn page(mut rows: Vec<Row>, limit: u32) -> sqlx::Result<Page> {
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|row| row.seq);
+    Ok(Page { records: rows.into_iter().map(Row::record).collect::<sqlx::Result<_>>()?, next })
 }

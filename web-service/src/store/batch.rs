@@ -1,0 +1,130 @@
+//! From changes to rows: the part of writing that both databases share.
+
+use crate::record::{Change, Status, What};
+use std::collections::HashMap;
+use warren_messaging::request_id::RequestId;
+
+/// Rows by kind, of which no two are of one request: within a batch, order does not matter. Each kind is sorted by id,
+/// so that two replicas that write the same requests wait for each other instead of both for ever.
+#[derive(Debug, Default)]
+pub(super) struct Batch<'a> {
+    pub(super) submitted: Vec<Submitted<'a>>,
+    pub(super) started: Vec<Started<'a>>,
+    pub(super) retrying: Vec<Retrying<'a>>,
+    pub(super) ended: Vec<Ended<'a>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Submitted<'a> {
+    pub(super) id: &'a str,
+    pub(super) at: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Started<'a> {
+    pub(super) id: &'a str,
+    pub(super) attempt: i64,
+    pub(super) since: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Retrying<'a> {
+    pub(super) id: &'a str,
+    pub(super) attempt: i64,
+    pub(super) next: i64,
+    pub(super) error: &'a str,
+}
+
+#[derive(Debug)]
+pub(super) struct Ended<'a> {
+    pub(super) id: &'a str,
+    pub(super) status: &'static str,
+    pub(super) attempt: i64,
+    pub(super) at: i64,
+    pub(super) result: Option<&'a str>,
+    pub(super) reason: Option<&'static str>,
+    pub(super) error: Option<&'a str>,
+}
+
+/// Batches to be written one after the other: the second has the second change of each request, and so on.
+pub(super) fn batches<'a>(changes: &[&'a Change]) -> Vec<Batch<'a>> {
+    let mut batches: Vec<Batch<'a>> = Vec::new();
+    let mut seen: HashMap<&RequestId, usize> = HashMap::with_capacity(changes.len());
+    for change in changes {
+        let place = seen.entry(&change.id).and_modify(|place| *place += 1).or_default();
+        if batches.len() == *place {
+            batches.push(Batch::default());
+        }
+        batches[*place].add(change);
+    }
+    batches.iter_mut().for_each(Batch::sort);
+    batches
+}
+
+impl<'a> Batch<'a> {
+    fn add(&mut self, change: &'a Change) {
+        let (id, at) = (change.id.as_json(), change.at.as_microsecond());
+        match &change.what {
+            What::Submitted => self.submitted.push(Submitted { id, at }),
+            What::Started { attempt, since } => {
+                self.started.push(Started { id, attempt: i64::from(*attempt), since: since.as_microsecond() });
+            }
+            What::Retrying { attempt, next, error } => {
+                let (attempt, next) = (i64::from(*attempt), next.as_microsecond());
+                self.retrying.push(Retrying { id, attempt, next, error });
+            }
+            What::Succeeded { attempt, result } => {
+                let (status, attempt, result) = (Status::Succeeded.as_str(), i64::from(*attempt), Some(result.get()));
+                self.ended.push(Ended { id, status, attempt, at, result, reason: None, error: None });
+            }
+            What::Failed { attempt, reason, error } => {
+                let (status, attempt) = (Status::Failed.as_str(), i64::from(*attempt));
+                let (reason, error) = (Some(reason.as_str()), Some(error.as_str()));
+                self.ended.push(Ended { id, status, attempt, at, result: None, reason, error });
+            }
+        }
+    }
+
+    fn sort(&mut self) {
+        self.submitted.sort_unstable_by_key(|row| row.id);
+        self.started.sort_unstable_by_key(|row| row.id);
+        self.retrying.sort_unstable_by_key(|row| row.id);
+        self.ended.sort_unstable_by_key(|row| row.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+
+    fn change(id: &str, what: What) -> Change {
+        Change { id: RequestId::from_text(id).expect("is an id"), at: Timestamp::UNIX_EPOCH, what }
+    }
+
+    #[test]
+    fn no_batch_has_two_changes_of_one_request_and_their_order_is_kept() {
+        let started = |attempt| What::Started { attempt, since: Timestamp::UNIX_EPOCH };
+        let retrying = What::Retrying { attempt: 1, next: Timestamp::UNIX_EPOCH, error: "busy".into() };
+        let changes =
+            [change("a", started(1)), change("b", What::Submitted), change("a", retrying), change("a", started(2))];
+        let batches = batches(&changes.iter().collect::<Vec<_>>());
+        let counts: Vec<_> =
+            batches.iter().map(|batch| (batch.submitted.len(), batch.started.len(), batch.retrying.len())).collect();
+        assert_eq!(counts, [(1, 1, 0), (0, 0, 1), (0, 1, 0)]);
+        assert_eq!(batches[2].started[0].attempt, 2);
+    }
+
+    #[test]
+    fn rows_are_sorted_by_id() {
+        let changes = ["c", "a", "b"].map(|id| change(id, What::Submitted));
+        let batches = batches(&changes.iter().collect::<Vec<_>>());
+        let ids: Vec<_> = batches[0].submitted.iter().map(|row| row.id).collect();
+        assert_eq!(ids, ["\"a\"", "\"b\"", "\"c\""]);
+    }
+
+    #[test]
+    fn nothing_makes_no_batch() {
+        assert!(batches(&[]).is_empty());
+    }
+}

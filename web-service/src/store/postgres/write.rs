@@ -1,0 +1,179 @@
+//! Writing to the database. Each statement is a transaction of its own: changes may be recorded in any order and any
+//! of them twice, so nothing is gained by one around them all, and two replicas that hold rows of each other's next
+//! statement would block each other.
+
+use super::{ANSWER, Postgres, PostgresError, listen};
+use crate::store::{
+    StoreError,
+    batch::{Batch, Ended, Retrying, Started, Submitted, batches},
+    write::{Database, Write},
+};
+use sqlx::{Connection as _, PgConnection};
+use std::borrow::Cow;
+
+/// The writing connection. After an error it is opened anew.
+pub(in crate::store) struct Connection {
+    postgres: Postgres,
+    connection: Option<PgConnection>,
+}
+
+impl Connection {
+    pub(in crate::store) fn new(postgres: Postgres) -> Self {
+        Self { postgres, connection: None }
+    }
+
+    async fn attempt(&mut self, what: Write<'_>) -> Result<u64, PostgresError> {
+        let silent = |_| self.postgres.explain(sqlx::Error::PoolTimedOut);
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => tokio::time::timeout(ANSWER, self.postgres.connect()).await.map_err(silent)??,
+        };
+        let written = tokio::time::timeout(ANSWER, write(&mut connection, what)).await.map_err(silent)?;
+        let rows = written.map_err(|error| self.postgres.explain(error))?;
+        // Dropped on every way but this one.
+        self.connection = Some(connection);
+        Ok(rows)
+    }
+}
+
+impl Database for Connection {
+    async fn write(&mut self, what: Write<'_>) -> Result<u64, StoreError> {
+        let was_open = self.connection.is_some();
+        let outcome = self.attempt(what).await;
+        match outcome {
+            // The server may have restarted since the last write: what fails on an old connection may work on a new
+            // one. Waiting for an answer once is enough.
+            Err(error) if was_open && !error.is_silence() => {
+                tracing::debug!(%error, "trying again on a new connection");
+                Ok(self.attempt(what).await?)
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
+    async fn close(self) {
+        self.postgres.readers.close().await;
+        if let Some(connection) = self.connection {
+            // The server ends the session either way.
+            let _ = connection.close().await;
+        }
+    }
+}
+
+async fn write(connection: &mut PgConnection, what: Write<'_>) -> sqlx::Result<u64> {
+    match what {
+        Write::Changes(changes) => {
+            for batch in batches(changes) {
+                record(connection, &batch).await?;
+            }
+            Ok(0)
+        }
+        Write::Forget { before, limit } => forget(connection, before, limit).await,
+        Write::Probe => probe(connection).await.map(|()| 0),
+    }
+}
+
+async fn record(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::Result<()> {
+    if !batch.submitted.is_empty() {
+        submit(connection, &batch.submitted).await?;
+    }
+    if !batch.started.is_empty() {
+        start(connection, &batch.started).await?;
+    }
+    if !batch.retrying.is_empty() {
+        retry(connection, &batch.retrying).await?;
+    }
+    if !batch.ended.is_empty() {
+        end(connection, &batch.ended).await?;
+    }
+    Ok(())
+}
+
+/// One array per column.
+fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
+/// PostgreSQL's text cannot hold NUL, which a handler's error may.
+fn without_nul(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
+}
+
+async fn submit(connection: &mut PgConnection, rows: &[Submitted<'_>]) -> sqlx::Result<()> {
+    let insert = sqlx::query(
+        "INSERT INTO requests (id, status, submitted_at)
+         SELECT id, 'queued', at FROM unnest($1::text[], $2::bigint[]) AS given (id, at)
+         ON CONFLICT (id) DO UPDATE SET submitted_at = excluded.submitted_at WHERE requests.submitted_at IS NULL",
+    );
+    insert.bind(column(rows, |row| row.id)).bind(column(rows, |row| row.at)).execute(connection).await?;
+    Ok(())
+}
+
+/// Progress counts only while it is news: of a later attempt, or a later step of the same one.
+async fn start(connection: &mut PgConnection, rows: &[Started<'_>]) -> sqlx::Result<()> {
+    let insert = sqlx::query(
+        "INSERT INTO requests (id, status, attempts, started_at)
+         SELECT id, 'started', attempt, since
+         FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS given (id, attempt, since)
+         ON CONFLICT (id) DO UPDATE SET status = 'started', attempts = excluded.attempts,
+           started_at = excluded.started_at, next_attempt_at = NULL
+         WHERE requests.finished_at IS NULL AND requests.attempts < excluded.attempts",
+    );
+    let insert = insert.bind(column(rows, |row| row.id)).bind(column(rows, |row| row.attempt));
+    insert.bind(column(rows, |row| row.since)).execute(connection).await?;
+    Ok(())
+}
+
+async fn retry(connection: &mut PgConnection, rows: &[Retrying<'_>]) -> sqlx::Result<()> {
+    let insert = sqlx::query(
+        "INSERT INTO requests (id, status, attempts, next_attempt_at, error)
+         SELECT id, 'retrying', attempt, next, error
+         FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) AS given (id, attempt, next, error)
+         ON CONFLICT (id) DO UPDATE SET status = 'retrying', attempts = excluded.attempts,
+           next_attempt_at = excluded.next_attempt_at, error = excluded.error
+         WHERE requests.finished_at IS NULL
+           AND (requests.attempts < excluded.attempts
+                OR (requests.attempts = excluded.attempts AND requests.status = 'started'))",
+    );
+    let insert = insert.bind(column(rows, |row| row.id)).bind(column(rows, |row| row.attempt));
+    let insert = insert.bind(column(rows, |row| row.next)).bind(column(rows, |row| without_nul(row.error)));
+    insert.execute(connection).await?;
+    Ok(())
+}
+
+/// The first end counts; later ones change nothing. Every replica hears of it with the commit.
+async fn end(connection: &mut PgConnection, rows: &[Ended<'_>]) -> sqlx::Result<()> {
+    let insert = sqlx::query(
+        "WITH recorded AS (
+           INSERT INTO requests (id, status, attempts, finished_at, result, reason, error)
+           SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[])
+           ON CONFLICT (id) DO UPDATE SET status = excluded.status, attempts = excluded.attempts,
+             finished_at = excluded.finished_at, result = excluded.result, reason = excluded.reason,
+             error = excluded.error, next_attempt_at = NULL
+           WHERE requests.finished_at IS NULL
+         )
+         SELECT pg_notify($8, ids) FROM unnest($9::text[]) AS ids",
+    );
+    let insert = insert.bind(column(rows, |row| row.id)).bind(column(rows, |row| row.status));
+    let insert = insert.bind(column(rows, |row| row.attempt)).bind(column(rows, |row| row.at));
+    let insert = insert.bind(column(rows, |row| row.result)).bind(column(rows, |row| row.reason));
+    let insert = insert.bind(column(rows, |row| row.error.map(without_nul)));
+    let payloads = listen::payloads(rows.iter().map(|row| row.id));
+    insert.bind(listen::CHANNEL).bind(payloads).execute(connection).await?;
+    Ok(())
+}
+
+/// Replicas that forget at the same time share the work.
+async fn forget(connection: &mut PgConnection, before: i64, limit: u32) -> sqlx::Result<u64> {
+    let delete = sqlx::query(
+        "DELETE FROM requests WHERE seq IN
+         (SELECT seq FROM requests WHERE finished_at < $1 ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    );
+    Ok(delete.bind(before).bind(i64::from(limit)).execute(connection).await?.rows_affected())
+}
+
+/// A write of the smallest kind: it fails where every write would, and touches no row.
+async fn probe(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM requests WHERE id = 'probe'").execute(connection).await?;
+    Ok(())
+}

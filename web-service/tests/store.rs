@@ -1,0 +1,170 @@
+//! The store itself: what it makes of changes, in whatever order and company they come.
+
+use crate::fixture::{StoreKind, TestStore, on_each_store};
+use jiff::{Timestamp, ToSpan as _};
+use serde_json::value::RawValue;
+use warren_messaging::{message::FailureReason, request_id::RequestId};
+use warren_web_service::{
+    record::{Change, Record, Status, What},
+    store::{Filter, Store},
+};
+
+on_each_store!(
+    changes_of_one_request_make_the_same_record_in_any_order_and_company,
+    the_first_end_in_a_batch_counts,
+    progress_that_is_no_news_changes_nothing,
+    a_large_batch_is_recorded_whole,
+    an_error_with_any_character_is_kept,
+    pages_follow_the_order_of_arrival_and_statuses_are_told_apart,
+    only_what_ended_before_a_time_is_forgotten_and_only_so_much,
+);
+
+fn id(text: &str) -> RequestId {
+    RequestId::from_text(text).expect("is an id")
+}
+
+fn second(number: i64) -> Timestamp {
+    Timestamp::from_second(number).expect("is a time")
+}
+
+fn change(name: &str, at: i64, what: What) -> Change {
+    Change { id: id(name), at: second(at), what }
+}
+
+fn succeeded(attempt: u32, result: &str) -> What {
+    What::Succeeded { attempt, result: RawValue::from_string(result.into()).expect("is JSON") }
+}
+
+fn started(attempt: u32) -> What {
+    What::Started { attempt, since: second(i64::from(attempt)) }
+}
+
+fn retrying(attempt: u32) -> What {
+    What::Retrying { attempt, next: second(1000), error: format!("attempt {attempt}") }
+}
+
+async fn open(kind: StoreKind) -> (TestStore, Store) {
+    let place = TestStore::new(kind).await;
+    let store = place.open().await;
+    (place, store)
+}
+
+async fn record(store: &Store, changes: Vec<Change>) {
+    store.record(changes).await.expect("is recorded");
+}
+
+async fn found(store: &Store, name: &str) -> Record {
+    store.find(&id(name)).await.expect("can be read").unwrap_or_else(|| panic!("no record of {name}"))
+}
+
+async fn changes_of_one_request_make_the_same_record_in_any_order_and_company(kind: StoreKind) {
+    let (_place, store) = open(kind).await;
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for (number, order) in orders.iter().enumerate() {
+        let change = |name: &str, what: usize| match what {
+            0 => change(name, 1, What::Submitted),
+            1 => change(name, 2, started(1)),
+            _ => change(name, 3, succeeded(1, "7")),
+        };
+        let (alone, together) = (format!("alone-{number}"), format!("together-{number}"));
+        for what in order {
+            record(&store, vec![change(&alone, *what), change(&alone, *what)]).await;
+        }
+        record(&store, order.iter().map(|what| change(&together, *what)).collect()).await;
+        for name in [alone, together] {
+            let record = found(&store, &name).await;
+            assert_eq!((record.status, record.attempts), (Status::Succeeded, 1), "{name} {order:?}");
+            assert_eq!((record.submitted_at, record.finished_at), (Some(second(1)), Some(second(3))), "{name}");
+            assert_eq!(record.result.expect("has one").get(), "7");
+        }
+    }
+}
+
+async fn the_first_end_in_a_batch_counts(kind: StoreKind) {
+    let (_place, store) = open(kind).await;
+    let failed = What::Failed { attempt: 2, reason: FailureReason::AttemptsExhausted, error: "no luck".into() };
+    record(&store, vec![change("a", 1, succeeded(1, "1")), change("a", 2, succeeded(2, "2")), change("a", 3, failed)])
+        .await;
+    record(&store, vec![change("a", 4, succeeded(4, "4")), change("a", 5, started(9)), change("a", 6, retrying(9))])
+        .await;
+    let record = found(&store, "a").await;
+    assert_eq!((record.status, record.attempts, record.finished_at), (Status::Succeeded, 1, Some(second(1))));
+    assert_eq!(record.result.expect("has one").get(), "1");
+    assert!(record.error.is_none());
+}
+
+async fn progress_that_is_no_news_changes_nothing(kind: StoreKind) {
+    let (_place, store) = open(kind).await;
+    record(&store, vec![change("a", 1, retrying(1)), change("a", 1, started(2)), change("a", 1, started(1))]).await;
+    let record = found(&store, "a").await;
+    assert_eq!((record.status, record.attempts, record.started_at), (Status::Started, 2, Some(second(2))));
+    assert_eq!(record.next_attempt_at, None);
+    assert_eq!(record.error.expect("the last one is kept").message, "attempt 1");
+    self::record(&store, vec![change("a", 1, retrying(2)), change("a", 1, started(2))]).await;
+    let record = found(&store, "a").await;
+    assert_eq!((record.status, record.next_attempt_at), (Status::Retrying, Some(second(1000))));
+}
+
+async fn a_large_batch_is_recorded_whole(kind: StoreKind) {
+    let (_place, store) = open(kind).await;
+    let name = |number: usize| format!("{number}-{}", "x".repeat(200));
+    record(&store, (0..3000).map(|number| change(&name(number), 1, What::Submitted)).collect()).await;
+    record(&store, (0..3000).map(|number| change(&name(number), 2, succeeded(1, &number.to_string()))).collect()).await;
+    for number in [0, 1, 1499, 2999] {
+        assert_eq!(found(&store, &name(number)).await.result.expect("has one").get(), number.to_string());
+    }
+    let filter = Filter { status: Some(Status::Succeeded), before: None, limit: 5000 };
+    assert_eq!(store.list(&filter).await.expect("can be read").records.len(), 3000);
+}
+
+async fn an_error_with_any_character_is_kept(kind: StoreKind) {
+    let (_place, store) = open(kind).await;
+    let error = || "nul \0, emoji 🐇, quote ' and \u{feff}".to_owned();
+    let failed = What::Failed { attempt: 1, reason: FailureReason::AttemptsExhausted, error: error() };
+    let next = What::Retrying { attempt: 1, next: second(9), error: error() };
+    record(&store, vec![change("failed", 1, failed), change("retrying", 1, next)]).await;
+    record(&store, vec![change("result", 1, succeeded(1, r#"{"nul": "\u0000", "b": 1.50, "a": 2}"#))]).await;
+    for name in ["failed", "retrying"] {
+        let message = found(&store, name).await.error.expect("has one").message;
+        assert!(message.starts_with("nul ") && message.ends_with(", emoji 🐇, quote ' and \u{feff}"), "{message:?}");
+    }
+    let result = found(&store, "result").await.result.expect("has one");
+    assert_eq!(result.get(), r#"{"nul": "\u0000", "b": 1.50, "a": 2}"#, "byte for byte");
+}
+
+async fn pages_follow_the_order_of_arrival_and_statuses_are_told_apart(kind: StoreKind) {
+    let (_place, store) = open(kind).await;
+    let names: Vec<_> = ["c", "a", "d", "b", "e"].map(str::to_owned).into();
+    for name in &names {
+        record(&store, vec![change(name, 1, What::Submitted)]).await;
+    }
+    record(&store, vec![change("d", 2, succeeded(1, "1"))]).await;
+    let (mut seen, mut before) = (Vec::new(), None);
+    loop {
+        let page = store.list(&Filter { status: None, before, limit: 2 }).await.expect("can be read");
+        assert!(page.records.iter().all(|record| record.result.is_none()), "a list is without results");
+        seen.extend(page.records.iter().map(|record| record.request_id.to_string()));
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, names.iter().rev().cloned().collect::<Vec<_>>());
+    let queued = Filter { status: Some(Status::Queued), before: None, limit: 4 };
+    let page = store.list(&queued).await.expect("can be read");
+    assert_eq!((page.records.len(), page.next), (4, None), "no empty page follows a full one");
+}
+
+async fn only_what_ended_before_a_time_is_forgotten_and_only_so_much(kind: StoreKind) {
+    let (_place, store) = open(kind).await;
+    let mut changes: Vec<_> = (0..10).map(|number| change(&format!("{number}"), number, succeeded(1, "1"))).collect();
+    changes.push(change("waiting", 0, What::Submitted));
+    record(&store, changes).await;
+    let before = second(5).checked_add(500.milliseconds()).expect("is a time");
+    assert_eq!(store.forget(before, 4).await.expect("can be written"), 4);
+    assert_eq!(store.forget(before, 4).await.expect("can be written"), 2);
+    assert_eq!(store.forget(before, 4).await.expect("can be written"), 0);
+    assert!(store.find(&id("5")).await.expect("can be read").is_none());
+    assert_eq!(found(&store, "6").await.status, Status::Succeeded);
+    assert_eq!(found(&store, "waiting").await.status, Status::Queued);
+}
