@@ -14,11 +14,15 @@ const BUCKETS: [f64; 10] = [0.005, 0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 5.0, 10.0, 30
 
 /// Scaling's metrics.
 pub struct Metrics {
-    figures: [(&'static str, &'static str, Family<Pipeline, Gauge<f64, AtomicU64>>); 7],
+    figures: [Figure; 7],
     decisions: Family<Because, Counter>,
     write: Histogram,
     lag: Histogram,
+    busy_stops: Counter,
 }
+
+/// Name, help and values of a figure that each pipeline has.
+type Figure = (&'static str, &'static str, Family<Pipeline, Gauge<f64, AtomicU64>>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Pipeline {
@@ -47,6 +51,7 @@ impl Default for Metrics {
             decisions: Family::default(),
             write: Histogram::new(BUCKETS),
             lag: Histogram::new(BUCKETS),
+            busy_stops: Counter::default(),
         }
     }
 }
@@ -63,6 +68,8 @@ impl Metrics {
         registry.register_with_unit("write", help, Unit::Seconds, self.write.clone());
         let help = "From when a look at all queues was due to the decisions made on it";
         registry.register_with_unit("loop_lag", help, Unit::Seconds, self.lag.clone());
+        let help = "Processors that were asked to end while they had work, by whomever; they finish it first";
+        registry.register("busy_stops", help, self.busy_stops.clone());
     }
 
     /// A decision was made.
@@ -70,7 +77,7 @@ impl Metrics {
         self.decisions.get_or_create(&Because { reason: decision.reason.as_str() }).inc();
         let [desired, current, ready, waiting, unacked, arrivals, completions] = &self.figures;
         let label = Pipeline { namespace: title.namespace.clone(), pipeline: title.name.clone() };
-        let set = |(_, _, family): &(_, _, Family<Pipeline, Gauge<f64, AtomicU64>>), value| {
+        let set = |(_, _, family): &Figure, value| {
             family.get_or_create(&label).set(value);
         };
         set(desired, decision.replicas.into());
@@ -82,6 +89,11 @@ impl Metrics {
         if let Some(seen) = seen.waiting {
             set(waiting, rounded(seen));
         }
+    }
+
+    /// A processor was asked to end while it had work.
+    pub fn stopped_busy(&self) {
+        self.busy_stops.inc();
     }
 
     /// A decision was carried out, `after` it was made.

@@ -14,6 +14,17 @@ const MOST_WORKERS: usize = 4096;
 /// Kubernetes' longest name.
 const LONGEST_NAME: usize = 253;
 
+/// What a report is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// It can wait for the next look.
+    Nothing,
+    /// It cannot: a worker's first, or the first submit after a rest.
+    Urgent,
+    /// A worker was asked to end while it had work.
+    StopsBusy,
+}
+
 /// The last report of each processor of one pipeline.
 #[derive(Debug, Default)]
 pub struct Reports {
@@ -21,13 +32,13 @@ pub struct Reports {
 }
 
 impl Reports {
-    /// Takes a report in; whether it is news that cannot wait: a worker's first, or one that says so.
-    pub fn take(&mut self, report: Report, now: Instant) -> bool {
+    /// Takes a report in.
+    pub fn take(&mut self, report: Report, now: Instant) -> News {
         if report.role == Role::Web {
-            return report.wake;
+            return if report.wake { News::Urgent } else { News::Nothing };
         }
         if !is_sensible(&report) || (self.workers.len() >= MOST_WORKERS && !self.workers.contains_key(&report.worker)) {
-            return false;
+            return News::Nothing;
         }
         let worker = Worker {
             name: report.worker.clone(),
@@ -36,7 +47,12 @@ impl Reports {
             busy_seconds_total: report.busy_seconds_total,
             draining: report.draining,
         };
-        self.workers.insert(report.worker, (now, worker)).is_none()
+        let stops_busy = worker.draining && worker.in_flight > 0;
+        match self.workers.insert(report.worker, (now, worker)) {
+            None => News::Urgent,
+            Some((_, before)) if stops_busy && !before.draining => News::StopsBusy,
+            Some(_) => News::Nothing,
+        }
     }
 
     /// The processors that reported lately.
@@ -75,9 +91,9 @@ mod tests {
     #[test]
     fn a_worker_that_reports_for_the_first_time_is_news_and_a_stale_one_is_gone() {
         let (mut reports, start) = (Reports::default(), Instant::now());
-        assert!(reports.take(report("a", Role::Processor), start));
-        assert!(!reports.take(report("a", Role::Processor), start + Duration::from_secs(1)));
-        assert!(reports.take(report("b", Role::Processor), start + Duration::from_secs(4)));
+        assert_eq!(reports.take(report("a", Role::Processor), start), News::Urgent);
+        assert_eq!(reports.take(report("a", Role::Processor), start + Duration::from_secs(1)), News::Nothing);
+        assert_eq!(reports.take(report("b", Role::Processor), start + Duration::from_secs(4)), News::Urgent);
         assert_eq!(reports.fresh(start + Duration::from_secs(6)).len(), 2);
         let left: Vec<_> =
             reports.fresh(start + Duration::from_secs(7)).into_iter().map(|worker| worker.name).collect();
@@ -87,9 +103,17 @@ mod tests {
     #[test]
     fn the_web_side_wakes_and_is_no_processor() {
         let (mut reports, now) = (Reports::default(), Instant::now());
-        assert!(!reports.take(report("w", Role::Web), now));
-        assert!(reports.take(Report { wake: true, ..report("w", Role::Web) }, now));
+        assert_eq!(reports.take(report("w", Role::Web), now), News::Nothing);
+        assert_eq!(reports.take(Report { wake: true, ..report("w", Role::Web) }, now), News::Urgent);
         assert_eq!(reports.fresh(now), []);
+    }
+
+    #[test]
+    fn a_worker_that_is_stopped_with_work_is_counted_once() {
+        let (mut reports, now) = (Reports::default(), Instant::now());
+        let draining = || Report { draining: true, ..report("a", Role::Processor) };
+        reports.take(report("a", Role::Processor), now);
+        assert_eq!([reports.take(draining(), now), reports.take(draining(), now)], [News::StopsBusy, News::Nothing]);
     }
 
     #[test]
@@ -103,7 +127,7 @@ mod tests {
             report("", Role::Processor),
             report(&"a".repeat(300), Role::Processor),
         ] {
-            assert!(!reports.take(nonsense, now));
+            assert_eq!(reports.take(nonsense, now), News::Nothing);
         }
         assert_eq!(reports.fresh(now), []);
         for number in 0..2 * MOST_WORKERS {

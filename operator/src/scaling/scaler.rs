@@ -5,7 +5,7 @@ use super::{
     acting::Acting,
     fleet::{Change, Replicas},
     metrics::Metrics,
-    reports::Reports,
+    reports::{News, Reports},
 };
 use std::{
     collections::BTreeSet,
@@ -90,8 +90,8 @@ impl Scaler {
         }
     }
 
-    /// Takes a report in; whether it cannot wait for the next look.
-    pub fn hear(&mut self, report: Report, now: Instant) -> bool {
+    /// Takes a report in.
+    pub fn hear(&mut self, report: Report, now: Instant) -> News {
         self.heard = Some(now);
         self.reports.take(report, now)
     }

@@ -1,6 +1,6 @@
 //! All pipelines of one broker.
 
-use super::{PERIOD, Scaled, View, metrics::Metrics, scaler::Scaler};
+use super::{PERIOD, Scaled, View, metrics::Metrics, reports::News, scaler::Scaler};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
@@ -99,7 +99,12 @@ impl Scalers {
     pub fn hear(&self, exchange: &str, report: Report) -> Option<Vec<String>> {
         let (now, mut known) = (Instant::now(), self.known());
         let scaler = known.values_mut().find(|scaler| scaler.scaled.topology.exchange == exchange)?;
-        scaler.hear(report, now).then(|| scaler.queues(now))
+        match scaler.hear(report, now) {
+            News::Urgent => return Some(scaler.queues(now)),
+            News::StopsBusy => self.metrics.stopped_busy(),
+            News::Nothing => {}
+        }
+        None
     }
 
     /// Decides on those that nobody sees, for as long as it is polled: the fewest that the user wants run even then, and
