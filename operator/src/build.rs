@@ -80,10 +80,11 @@ pub struct Objects {
 pub const SECRETS_ANNOTATION: &str = "warren.dev/secrets";
 
 impl Objects {
-    /// The same objects, such that the pods are replaced whenever `revision` changes.
+    /// The same objects, such that the pods of a side are replaced whenever its revision changes.
     #[must_use]
-    pub fn with_secrets_revision(mut self, revision: &str) -> Self {
-        for deployment in [&mut self.web_deployment, &mut self.processor_deployment].into_iter().flatten() {
+    pub fn with_secrets_revisions(mut self, web: &str, processor: &str) -> Self {
+        for (deployment, revision) in [(&mut self.web_deployment, web), (&mut self.processor_deployment, processor)] {
+            let Some(deployment) = deployment else { continue };
             let metadata = deployment.spec.template.metadata.get_or_insert_default();
             metadata.annotations.get_or_insert_default().insert(SECRETS_ANNOTATION.into(), revision.into());
         }

@@ -10,6 +10,7 @@ pub mod context;
 pub mod credentials;
 pub mod events;
 mod examine;
+mod handover;
 pub mod lease;
 pub mod metrics;
 mod pods;
@@ -160,8 +161,8 @@ fn referring(
 
 fn refers(stored: &Stored, secret: &ObjectRef<Secret>) -> bool {
     let Ok(pipeline) = &stored.0 else { return false };
-    let broker = &pipeline.spec.broker;
-    let names = [Some(&broker.secret_ref), broker.ca_secret_ref.as_ref()];
+    let (broker, store) = (&pipeline.spec.broker, pipeline.spec.web.store.postgres.as_ref());
+    let names = [Some(&broker.secret_ref), broker.ca_secret_ref.as_ref(), store.map(|store| &store.secret_ref)];
     pipeline.namespace() == secret.namespace
         && names.into_iter().flatten().any(|reference| reference.name == secret.name)
 }

@@ -3,6 +3,7 @@
 
 mod brokers;
 mod crd;
+mod database;
 mod deletion;
 mod drift;
 mod helm;

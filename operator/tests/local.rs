@@ -1,5 +1,6 @@
 //! `warren-operator local` as a child process, with real workers and a real RabbitMQ.
 
+mod database;
 mod edits;
 mod handlers;
 mod lifetime;

@@ -160,3 +160,20 @@ async fn a_second_pipeline_on_the_same_database_is_refused_by_name() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pipelines_may_share_a_database_with_a_schema_each() {
+    let place = TestStore::new(StoreKind::Postgres).await;
+    let TestStore::Database(database) = &place else { unreachable!("it is one") };
+    for exchange in ["thumbnails", "invoices"] {
+        database.execute(&format!("CREATE SCHEMA {exchange}")).await;
+        let url = format!("{}?options=-csearch_path%3D{exchange}", database.url()).parse().expect("is one");
+        let (store, _) = Store::open(Location::Database { url, exchange: exchange.into() }).await.expect("opens");
+        eventually("the store to be ready", SOON, async || store.health().failure().map_or(Ok(()), Err)).await;
+        let id = RequestId::from_text("same").expect("is an id");
+        let submitted = Change { id: id.clone(), at: Timestamp::now(), what: What::Submitted };
+        store.record([submitted]).await.expect("is recorded");
+        assert!(store.find(&id).await.expect("can be read").is_some());
+        assert_eq!(database.number(&format!("SELECT count(*) FROM {exchange}.requests")).await, 1);
+    }
+}

@@ -124,9 +124,27 @@ fn postgres_lets_replicas_come_before_others_go() {
 fn an_autoscaled_web_side_leaves_the_replicas_to_its_autoscaler() {
     let store = json!({"postgres": {"secretRef": {"name": "db", "key": "url"}}});
     let objects = built(json!({"autoscaling": {"maxReplicas": 7}, "store": store}), json!({}));
-    assert_eq!(objects.web_deployment.expect("managed").spec.replicas, None);
-    assert_eq!(objects.web_autoscaler.expect("wanted").spec.max_replicas, 7);
+    let deployment = objects.web_deployment.expect("managed");
+    assert_eq!(deployment.spec.replicas, None);
+    let requests = pod(Some(&deployment)).containers[0].resources.clone().and_then(|resources| resources.requests);
+    assert!(requests.expect("requests").contains_key("cpu"), "a share of nothing cannot be aimed at");
+    let autoscaler = objects.web_autoscaler.expect("wanted").spec;
+    assert_eq!((autoscaler.min_replicas, autoscaler.max_replicas), (Some(2), 7));
+    assert_eq!(Some(&autoscaler.scale_target_ref.name), deployment.metadata.name.as_ref());
+    let down = autoscaler.behavior.and_then(|behavior| behavior.scale_down).expect("rules");
+    assert_eq!(down.stabilization_window_seconds, Some(300));
     assert!(objects.web_disruption_budget.is_some());
+}
+
+#[test]
+fn each_side_is_replaced_for_its_own_secrets() {
+    let objects = built(json!({}), json!({})).with_secrets_revisions("1.7", "1");
+    let revision = |deployment: Option<Deployment>| {
+        let annotations = deployment?.spec.template.metadata?.annotations?;
+        annotations.get(SECRETS_ANNOTATION).cloned()
+    };
+    assert_eq!(revision(objects.web_deployment).as_deref(), Some("1.7"));
+    assert_eq!(revision(objects.processor_deployment).as_deref(), Some("1"));
 }
 
 #[test]

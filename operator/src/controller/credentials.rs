@@ -1,7 +1,7 @@
-//! What a pipeline's Secrets say: where its broker is, and by whose word it is trusted.
+//! What a pipeline's Secrets say: where its broker is, by whose word it is trusted, and where its records are kept.
 
 use super::{children::digest, context::Context, problem::Problem};
-use crate::crd::{self, ProcessingPipeline};
+use crate::crd::{self, ProcessingPipeline, broker::SecretKeyRef};
 use kube::ResourceExt as _;
 use serde_json::json;
 use warren_messaging::broker::{Broker, CaBundle};
@@ -11,6 +11,15 @@ use warren_messaging::broker::{Broker, CaBundle};
 pub struct Credentials {
     /// The broker.
     pub broker: Broker,
+    /// What both sides need for it.
+    values: Values,
+    /// What the web side needs besides, for its database.
+    store: Option<Values>,
+}
+
+/// Values of Secrets, such that a change of theirs shows.
+#[derive(Clone, Debug)]
+struct Values {
     /// Changes with the values. Stays in memory: written down, it would tell whether a guessed password is right.
     digest: String,
     /// Changes with the Secrets, even by an edited label.
@@ -20,12 +29,18 @@ pub struct Credentials {
 /// Which credentials the workers were last started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pinned {
+    broker: Pin,
+    store: Option<Pin>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pin {
     digest: String,
     revision: String,
 }
 
 impl Credentials {
-    /// Reads them.
+    /// Reads those of the broker.
     ///
     /// # Errors
     /// A Secret is missing, or wrong.
@@ -36,34 +51,80 @@ impl Credentials {
             Some(reference) => context.secrets.text("spec.broker.caSecretRef", &namespace, reference).await?,
             None => Default::default(),
         };
-        let (digest, versions) = (digest(&json!([url, ca])), format!("{version}.{ca_version}"));
+        let values = Values { digest: digest(&json!([url, ca])), versions: format!("{version}.{ca_version}") };
         let url = url.parse().map_err(|source| Problem::BrokerUrl {
             name: spec.secret_ref.name.clone(),
             key: spec.secret_ref.key.clone(),
             source,
         })?;
-        let credentials = Self { broker: Broker { url, ca: certificates(spec, &ca)? }, digest, versions };
+        let credentials = Self { broker: Broker { url, ca: certificates(spec, &ca)? }, values, store: None };
         context.note_broker(resource, &credentials.broker);
         Ok(credentials)
+    }
+
+    /// The same with those of the database, if `reference` names them. Whoever only needs the broker does without: a
+    /// pipeline whose database is gone can still be deleted.
+    ///
+    /// # Errors
+    /// The Secret is missing, or wrong.
+    pub async fn with_store(
+        self,
+        reference: Option<&SecretKeyRef>,
+        resource: &ProcessingPipeline,
+        context: &Context,
+    ) -> Result<Self, Problem> {
+        let Some(reference) = reference else { return Ok(self) };
+        let namespace = resource.namespace().unwrap_or_default();
+        let field = "spec.web.store.postgres.secretRef";
+        let (url, versions) = context.secrets.text(field, &namespace, reference).await?;
+        if !is_database_url(&url) {
+            return Err(Problem::StoreUrl { name: reference.name.clone(), key: reference.key.clone() });
+        }
+        Ok(Self { store: Some(Values { digest: digest(&json!(url)), versions }), ..self })
     }
 
     /// What the pods are annotated with, such that they are replaced when a value changes and stay when anything else
     /// of a Secret does. Whoever has forgotten the values (a restarted operator) goes by the Secrets' versions.
     #[must_use]
     pub fn pin(&self, before: Option<&Pinned>) -> Pinned {
+        let store_before = before.and_then(|pinned| pinned.store.as_ref());
+        Pinned {
+            broker: self.values.pin(before.map(|pinned| &pinned.broker)),
+            store: self.store.as_ref().map(|values| values.pin(store_before)),
+        }
+    }
+}
+
+impl Values {
+    fn pin(&self, before: Option<&Pin>) -> Pin {
         match before {
-            Some(pinned) if pinned.digest == self.digest => pinned.clone(),
-            _ => Pinned { digest: self.digest.clone(), revision: self.versions.clone() },
+            Some(pin) if pin.digest == self.digest => pin.clone(),
+            _ => Pin { digest: self.digest.clone(), revision: self.versions.clone() },
         }
     }
 }
 
 impl Pinned {
-    /// The annotation's value.
+    /// The annotation's value on pods that use the broker alone.
     #[must_use]
-    pub fn revision(&self) -> &str {
-        &self.revision
+    pub fn broker(&self) -> &str {
+        &self.broker.revision
     }
+
+    /// The annotation's value on pods that use the database too.
+    #[must_use]
+    pub fn broker_and_store(&self) -> String {
+        match &self.store {
+            Some(store) => format!("{}.{}", self.broker.revision, store.revision),
+            None => self.broker.revision.clone(),
+        }
+    }
+}
+
+/// The web side reads the rest, and says in its log and its readiness what is wrong with it.
+fn is_database_url(text: &str) -> bool {
+    let text = text.trim();
+    ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme))
 }
 
 fn certificates(spec: &crd::broker::Broker, text: &str) -> Result<Option<CaBundle>, Problem> {
@@ -80,16 +141,33 @@ fn certificates(spec: &crd::broker::Broker, text: &str) -> Result<Option<CaBundl
 mod tests {
     use super::*;
 
-    fn credentials(digest: &str, versions: &str) -> Credentials {
-        let broker = "amqp://h".parse().expect("an address");
-        Credentials { broker, digest: digest.into(), versions: versions.into() }
+    fn credentials(broker: [&str; 2], store: Option<[&str; 2]>) -> Credentials {
+        let values = |[digest, versions]: [&str; 2]| Values { digest: digest.into(), versions: versions.into() };
+        let url = "amqp://h".parse().expect("an address");
+        Credentials { broker: url, values: values(broker), store: store.map(values) }
     }
 
     #[test]
     fn workers_are_replaced_for_a_new_value_and_not_for_a_new_label() {
-        let first = credentials("a", "1.").pin(None);
-        assert_eq!(first.revision(), "1.");
-        assert_eq!(credentials("a", "2.").pin(Some(&first)), first);
-        assert_eq!(credentials("b", "3.").pin(Some(&first)).revision(), "3.");
+        let first = credentials(["a", "1."], None).pin(None);
+        assert_eq!((first.broker(), first.broker_and_store()), ("1.", "1.".to_owned()));
+        assert_eq!(credentials(["a", "2."], None).pin(Some(&first)), first);
+        assert_eq!(credentials(["b", "3."], None).pin(Some(&first)).broker(), "3.");
+    }
+
+    #[test]
+    fn a_new_database_password_concerns_the_web_side_alone() {
+        let first = credentials(["a", "1."], Some(["s", "7"])).pin(None);
+        let labelled = credentials(["a", "1."], Some(["s", "8"])).pin(Some(&first));
+        assert_eq!(labelled, first);
+        let rotated = credentials(["a", "1."], Some(["t", "9"])).pin(Some(&first));
+        assert_eq!(rotated.broker(), first.broker());
+        assert_eq!(rotated.broker_and_store(), "1..9");
+    }
+
+    #[test]
+    fn only_an_address_of_postgresql_is_one() {
+        assert!(is_database_url("postgres://u:p@h/d") && is_database_url("postgresql://u:p@h/d\n"));
+        assert!(!is_database_url("amqp://h") && !is_database_url(""));
     }
 }

@@ -4,6 +4,8 @@
 use super::{
     apply::{Applier, Changes},
     context::{Context, Memory},
+    credentials::Pinned,
+    handover,
     pods::{self, Matching},
     prepare::{self, Prepared},
     problem::Problem,
@@ -159,8 +161,11 @@ async fn bring(
     context: &Context,
     memory: &mut Memory,
 ) -> Result<Changes, Problem> {
-    let revision = memory.pinned.as_ref().map(|pinned| pinned.revision().to_owned()).unwrap_or_default();
-    let objects = build::objects(&prepared.pipeline, &context.images).with_secrets_revision(&revision);
+    let pinned = memory.pinned.as_ref();
+    let web = pinned.map(Pinned::broker_and_store).unwrap_or_default();
+    let processor = pinned.map(Pinned::broker).unwrap_or_default();
+    let objects = build::objects(&prepared.pipeline, &context.images).with_secrets_revisions(&web, processor);
+    handover::web_replicas(resource, prepared, context).await?;
     let applied = Applier::new(resource, context).apply(&objects.values(), &mut memory.applied).await;
     if let Ok(changes) = &applied {
         context.events.changes(resource, changes).await;

@@ -29,10 +29,12 @@ pub struct Prepared {
 /// What a person has to mend first.
 pub async fn prepare(resource: &ProcessingPipeline, context: &Context) -> Result<Prepared, Problem> {
     let pipeline = validate::validate(resource).map_err(Problem::Invalid)?;
-    if pipeline.web.as_ref().is_some_and(|web| matches!(web.store, Store::Postgres(_))) {
-        return Err(Problem::StoreNotSupported);
-    }
     let credentials = Credentials::read(resource, context).await?;
+    let database = pipeline.web.as_ref().and_then(|web| match &web.store {
+        Store::Postgres(reference) => Some(reference),
+        Store::Sqlite { .. } => None,
+    });
+    let credentials = credentials.with_store(database, resource, context).await?;
     refuse_rival(resource, &credentials.broker, context).await?;
     Ok(Prepared { pipeline, credentials })
 }

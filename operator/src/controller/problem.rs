@@ -16,12 +16,6 @@ pub enum Problem {
     /// The resource says something impossible.
     #[error("{}", each(.0))]
     Invalid(Vec<Invalid>),
-    /// A store that this version does not have.
-    #[error(
-        "spec.web.store.postgres: this version keeps records in sqlite only; write `store: {{sqlite: {{size: 1Gi}}}}` \
-         and one web replica"
-    )]
-    StoreNotSupported,
     /// A Secret, or a value in it, is missing.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -44,6 +38,17 @@ pub enum Problem {
         key: String,
         /// What is wrong with it.
         source: CaBundleError,
+    },
+    /// The database's address cannot be one.
+    #[error(
+        "spec.web.store.postgres.secretRef: the value `{key}` of the Secret `{name}` is no database address: write \
+         postgres://user:password@host:5432/database"
+    )]
+    StoreUrl {
+        /// The Secret's name.
+        name: String,
+        /// The key.
+        key: String,
     },
     /// An older pipeline has the exchange.
     #[error(
@@ -136,9 +141,8 @@ impl Problem {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Undecodable(_) | Self::Invalid(_) => Reason::InvalidSpec,
-            Self::StoreNotSupported => Reason::StoreNotSupported,
             Self::Secret(error) => secret(error),
-            Self::BrokerUrl { .. } | Self::BrokerCa { .. } => Reason::SecretInvalid,
+            Self::BrokerUrl { .. } | Self::BrokerCa { .. } | Self::StoreUrl { .. } => Reason::SecretInvalid,
             Self::ExchangeTaken { .. } => Reason::ExchangeTaken,
             Self::Broker(error) => broker(error),
             Self::Topology(error) => topology(error),

@@ -27,8 +27,6 @@ pub enum Reason {
     Pending,
     /// The resource says something impossible.
     InvalidSpec,
-    /// This version cannot keep records in such a store.
-    StoreNotSupported,
     /// A Secret does not exist.
     SecretNotFound,
     /// A Secret lacks the key.
@@ -65,9 +63,8 @@ pub enum Reason {
 
 impl Reason {
     /// All of those that a person may have to act on.
-    pub const PROBLEMS: [Self; 22] = [
+    pub const PROBLEMS: [Self; 21] = [
         Self::InvalidSpec,
-        Self::StoreNotSupported,
         Self::SecretNotFound,
         Self::SecretKeyMissing,
         Self::SecretInvalid,
@@ -105,7 +102,6 @@ impl Reason {
             Self::Scaling(reason) => reason.as_str(),
             Self::Pending => "Pending",
             Self::InvalidSpec => "InvalidSpec",
-            Self::StoreNotSupported => "StoreNotSupported",
             Self::SecretNotFound => "SecretNotFound",
             Self::SecretKeyMissing => "SecretKeyMissing",
             Self::SecretInvalid => "SecretInvalid",

@@ -332,12 +332,12 @@ mod tests {
     #[test]
     fn what_blocks_comes_before_what_follows_from_it() {
         let blocked = Findings {
-            blocked: Some(Problem::StoreNotSupported),
+            blocked: Some(Problem::StoreUrl { name: "db".into(), key: "url".into() }),
             topology: None,
             ..findings(Side::Missing, Side::Missing)
         };
         let status = blocked.status(None, &PipelineStatus::default(), &at("00"));
-        assert_eq!(ready(&status), ("False", "StoreNotSupported"));
+        assert_eq!(ready(&status), ("False", "SecretInvalid"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{
     broker::Broker,
     gateway::Gateway,
     keeper::Keeper,
-    pod::{self, PodError, PodPlan},
+    pod::{self, PodPlan},
     processes::Processes,
     side::{self, Surroundings},
     vitals,
@@ -17,7 +17,7 @@ use crate::{
     labels,
     manifest::Manifest,
     scaling::{self, Scaled, Title},
-    validate::{Pipeline, Scaling, Store, WebReplicas},
+    validate::{Pipeline, Scaling, WebReplicas},
 };
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 use tokio::{
@@ -71,9 +71,6 @@ impl Plan {
     /// # Errors
     /// The broker's address cannot be read, or a pod cannot run here.
     pub fn new(pipeline: &Pipeline, site: &Site<'_>) -> Result<Self, LocalError> {
-        if pipeline.web.as_ref().is_some_and(|web| matches!(web.store, Store::Postgres(_))) {
-            return Err(LocalError::Pod { pipeline: pipeline.name.clone(), source: PodError::PostgresTooEarly });
-        }
         let objects = build::objects(pipeline, &Images::default());
         let handler_url = site.handler_urls.iter().find(|(name, _)| *name == pipeline.name);
         let around = pod::Surroundings {

@@ -44,15 +44,12 @@ pub enum PodError {
         /// Which.
         variable: String,
     },
-    /// A store that only later versions have.
-    #[error("spec.web.store.postgres: this version keeps records in sqlite only; leave spec.web.store out")]
-    PostgresTooEarly,
     /// An http handler that is nothing but an image.
     #[error(
         "its http handler is the image `{image}`, and images are not run here: give \
          spec.processor.handler.http.command, or run it yourself and say --handler-url {pipeline}=http://localhost:PORT/"
     )]
-    CommandMissing {
+    ImageAlone {
         /// The image.
         image: String,
         /// The pipeline's name.
@@ -156,7 +153,7 @@ fn sidecar(spec: &PodSpec, pipeline: &str, around: &Surroundings<'_>) -> Result<
     };
     if container.command.as_ref().is_none_or(Vec::is_empty) {
         let image = container.image.clone().unwrap_or_default();
-        return Err(PodError::CommandMissing { image, pipeline: pipeline.to_owned() });
+        return Err(PodError::ImageAlone { image, pipeline: pipeline.to_owned() });
     }
     ProgramPlan::of(spec, container, around).map(Some)
 }

@@ -1,6 +1,7 @@
 //! One child process: started in a group of its own, its output passed on line by line, ended in order.
 
 use super::{pod::Program, screen, workspace::Workspace};
+use crate::build::environment::POSTGRES_URL;
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
@@ -27,6 +28,8 @@ impl Process {
         let (first, rest) = program.words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut child = Command::new(first)
             .args(rest)
+            // It is for the pipelines that name a database: others keep their file.
+            .env_remove(POSTGRES_URL)
             .envs(&program.variables)
             .env("WARREN_LOG_FORMAT", "pretty")
             .current_dir(&program.directory)

@@ -36,12 +36,23 @@ async fn a_secret_that_is_missing_wrong_or_mended_shows_within_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_this_version_does_not_have_is_said() {
+async fn a_databases_secret_that_is_missing_or_wrong_shows_and_does_not_hold_up_a_deletion() {
     let Some(site) = Site::new("store").await else { return };
     let web = json!({"store": {"postgres": {"secretRef": {"name": "db", "key": "url"}}}});
-    site.apply(&pipeline("p", json!({"web": web}))).await;
-    let message = site.ready_reason("p", "StoreNotSupported", SECONDS).await;
-    assert!(message.contains("spec.web.store.postgres"), "{message}");
+    site.apply(&pipeline("p", json!({"web": web, "topology": {"deletionPolicy": "Delete"}}))).await;
+    let message = site.ready_reason("p", "SecretNotFound", SECONDS).await;
+    assert!(message.contains("spec.web.store.postgres.secretRef: the Secret `db` does not exist"), "{message}");
+
+    site.apply(&secret("db", json!({"uri": "postgres://h"}))).await;
+    let message = site.ready_reason("p", "SecretKeyMissing", SECONDS).await;
+    assert!(message.contains("has no key `url` (it has uri)"), "{message}");
+
+    site.apply(&secret("db", json!({"url": "mysql://user:s3cret@h/d"}))).await;
+    let message = site.ready_reason("p", "SecretInvalid", SECONDS).await;
+    assert!(message.contains("postgres://user:password@host") && !message.contains("s3cret"), "{message}");
+
+    site.namespace.kubectl(&["delete", "pp", "p", "--wait=false"]).await.expect("is deleted");
+    site.namespace.gone("pp", "p", SECONDS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
