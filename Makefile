@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 EXAMPLE ?= examples/processing.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build demo check test crds bench bench-operator images cluster cluster-down
+.PHONY: help packages build demo check test crds bench bench-operator bench-scaling images cluster cluster-down
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ bench-operator: packages images ## measure the operator with 1, 100 and 1,000 pi
 		PATH=$${XDG_CACHE_HOME:-$$HOME/.cache}/warren-cluster/bin:$$PATH KUBECONFIG=$$kubeconfig \
 		$(TARGET)/debug/warren-testkit run -- scripts/bench-operator $(TARGET)/*-linux-gnu/release/warren-operator; \
 		status=$$?; testkit/cluster/down --control-plane-only; exit $$status
+
+bench-scaling: ## simulate the scaling rules beside KEDA and an oracle; no cluster needed
+	@$(CARGO) run --quiet --package warren-bench --bin warren-bench-scaling -- \
+		--markdown bench/scaling.md --guide docs/scaling.md --plots docs/scaling
 
 images: ## build the container images target/images/*.tar; no Docker needed
 	@CARGO=$(CARGO) scripts/images $(TARGET)/images
