@@ -11,5 +11,6 @@ mod journey;
 mod leader;
 mod migration;
 mod pods;
+mod scaling;
 mod site;
 mod status;

@@ -47,8 +47,7 @@ fn grow(seen: &Observation, policy: &Policy, need: &Need, wanted: u32, memory: &
     let room = memory.starts.room(seen.at);
     let replicas = seen.replicas.saturating_add(room).min(wanted).max(least);
     if replicas > seen.replicas {
-        let added = replicas - seen.replicas;
-        memory.starts.add(added, added >= room, seen.at);
+        memory.starts.add(replicas - seen.replicas, seen.at);
     }
     let limit = match wanted {
         _ if replicas < wanted => format!("; {} are starting, others follow", memory.starts.starting()),

@@ -42,6 +42,8 @@ pub struct Starts {
     last_wave: Option<Duration>,
     /// Size of the next wave.
     wave: u32,
+    /// How many of the last wave were not needed when it began.
+    left: u32,
     /// The largest number on its way at once that arrived in time.
     fluent: u32,
     /// How many are in the wave that is on its way, and whether one of them came late.
@@ -58,6 +60,7 @@ impl Default for Starts {
             replicas: 0,
             last_wave: None,
             wave: FIRST_WAVE,
+            left: 0,
             fluent: FIRST_WAVE,
             on_its_way: 0,
             late: false,
@@ -100,23 +103,28 @@ impl Starts {
         self.replicas = replicas;
     }
 
-    /// How many may be added now.
+    /// How many may be added now: a new wave, or what is left of the last.
     #[must_use]
     pub fn room(&self, at: Duration) -> u32 {
-        let since = self.last_wave.map_or(Duration::MAX, |last| at.saturating_sub(last));
-        let open =
-            (self.asked.is_empty() && !since.is_zero()) || since >= PATIENCE || (since >= STEP && !self.overdue(at));
-        if open { self.wave } else { 0 }
+        if self.is_open(at) { self.wave } else { self.left }
     }
 
-    /// Takes note that a wave of `size` was asked for at `at`; `all` when it used up the room.
-    pub fn add(&mut self, size: u32, all: bool, at: Duration) {
-        self.follow(self.replicas + size, at);
-        self.last_wave = Some(at);
-        self.on_its_way = u32::try_from(self.asked.len()).unwrap_or(u32::MAX);
-        if all {
+    fn is_open(&self, at: Duration) -> bool {
+        let since = self.last_wave.map_or(Duration::MAX, |last| at.saturating_sub(last));
+        (self.asked.is_empty() && !since.is_zero()) || since >= PATIENCE || (since >= STEP && !self.overdue(at))
+    }
+
+    /// Takes note that `size` were asked for at `at`, beyond what there is room for only where the user wants them.
+    pub fn add(&mut self, size: u32, at: Duration) {
+        if self.is_open(at) {
+            (self.left, self.last_wave) = (self.wave, Some(at));
+        }
+        self.left = self.left.saturating_sub(size);
+        if self.left == 0 {
             self.wave = self.wave.saturating_mul(2).min(LARGEST_WAVE);
         }
+        self.follow(self.replicas + size, at);
+        self.on_its_way = u32::try_from(self.asked.len()).unwrap_or(u32::MAX);
     }
 
     /// How long a replica takes from being asked for to its first report.
@@ -175,7 +183,7 @@ mod tests {
             starts.learn(&Observation { at, replicas, ready: done, workers, ..Observation::default() });
             let room = starts.room(at).min(wanted - replicas);
             if room > 0 {
-                starts.add(room, room == starts.room(at), at);
+                starts.add(room, at);
                 replicas += room;
                 left.extend((0..room).map(|_| alone));
             }
@@ -220,7 +228,7 @@ mod tests {
             let at = Duration::from_secs(second);
             starts.learn(&Observation { at, replicas, ..Observation::default() });
             let room = starts.room(at);
-            starts.add(room, true, at);
+            starts.add(room, at);
             replicas += room;
         }
         assert!(replicas > 500, "{replicas}");

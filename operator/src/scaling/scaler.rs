@@ -22,6 +22,8 @@ const DEPTH_FRESH: Duration = Duration::from_secs(3);
 const TIERS_AT_REST: Duration = Duration::from_secs(15);
 /// A queue that was missing is asked for again after this long: each such question costs a channel.
 const MISSING_PAUSE: Duration = Duration::from_secs(5);
+/// A pipeline that grew so lately may soon be able, or need, to grow further.
+const MOVING: Duration = Duration::from_millis(1500);
 /// Who was not heard for this long may be unbound.
 const HEARD: Duration = Duration::from_secs(5);
 
@@ -40,6 +42,7 @@ pub struct Scaler {
     pub decided: Option<Instant>,
     shown: Option<Decision>,
     grew: Option<bool>,
+    grown: Option<Instant>,
 }
 
 impl Scaler {
@@ -57,6 +60,7 @@ impl Scaler {
             decided: None,
             shown: None,
             grew: None,
+            grown: None,
         }
     }
 
@@ -101,6 +105,11 @@ impl Scaler {
         self.heard.is_some_and(|at| now.duration_since(at) <= HEARD)
     }
 
+    /// Whether it is to be looked at more often than by the clock.
+    pub fn is_moving(&self, now: Instant) -> bool {
+        self.grown.is_some_and(|at| now.duration_since(at) < MOVING)
+    }
+
     /// What can be told of it.
     pub fn view(&self) -> Option<View> {
         let backlog = self.waiting.map(|(_, waiting)| waiting);
@@ -124,6 +133,7 @@ impl Scaler {
         let decision = decide(&seen, &self.scaled.policy, &mut self.memory);
         metrics.decided(&self.scaled.title, &seen, &decision, &self.memory);
         if decision.replicas != replicas {
+            self.grown = (decision.replicas > replicas).then_some(now);
             let change = self.change(&seen, &decision);
             let acting = self.acting.clone();
             tasks.spawn(acting.act(self.scaled.clone(), change, now, metrics.clone()));

@@ -69,6 +69,13 @@ impl Scalers {
         self.known().values().flat_map(|scaler| scaler.queues(now)).collect()
     }
 
+    /// The pipelines that are growing, by exchange, with the queues to ask for.
+    pub fn moving(&self) -> Vec<(String, Vec<String>)> {
+        let (now, known) = (Instant::now(), self.known());
+        let moving = known.values().filter(|scaler| scaler.is_moving(now));
+        moving.map(|scaler| (scaler.scaled.topology.exchange.clone(), scaler.queues(now))).collect()
+    }
+
     /// All exchanges, and whether anything was heard from their workers lately.
     pub fn exchanges(&self) -> Vec<(String, bool)> {
         let now = Instant::now();

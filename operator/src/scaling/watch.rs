@@ -16,6 +16,8 @@ use warren_messaging::{
 
 /// A broker that takes longer for a look is not looked at any more but connected to anew.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How often those that grow are looked at: a burst is still coming in when its first request is seen.
+const MOVING_PERIOD: Duration = Duration::from_millis(250);
 /// An exchange of which nothing is heard is bound again this often: it may have been deleted and declared anew.
 const BIND_AGAIN: Duration = Duration::from_secs(15);
 
@@ -65,8 +67,20 @@ impl Watch {
     async fn hear(&self, tools: &mut Tools<'_>, delivery: Delivery) -> Result<(), LinkError> {
         let Ok(report) = serde_json::from_slice(&delivery.data) else { return Ok(()) };
         let Some(queues) = self.scalers.hear(delivery.exchange.as_str(), report) else { return Ok(()) };
+        self.look_at(tools, delivery.exchange.as_str(), queues).await
+    }
+
+    async fn look_at(&self, tools: &mut Tools<'_>, exchange: &str, queues: Vec<String>) -> Result<(), LinkError> {
         let depths = tools.lanes.survey(tools.connection, &queues).await?;
-        self.scalers.see_one(delivery.exchange.as_str(), queues, &depths);
+        self.scalers.see_one(exchange, queues, &depths);
+        Ok(())
+    }
+
+    /// Looks at those that grow.
+    async fn look_again(&self, tools: &mut Tools<'_>) -> Result<(), LinkError> {
+        for (exchange, queues) in self.scalers.moving() {
+            self.look_at(tools, &exchange, queues).await?;
+        }
         Ok(())
     }
 }
@@ -79,10 +93,13 @@ impl Session for Watch {
         opened.ready();
         let mut clock = interval(PERIOD);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut between = interval(MOVING_PERIOD);
+        between.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let work = tokio::select! {
                 () = opened.stop.cancelled() => return Ok(()),
                 due = clock.tick() => timeout(ANSWER, self.look(&mut tools, due.into_std())).await,
+                _ = between.tick() => timeout(ANSWER, self.look_again(&mut tools)).await,
                 delivery = tools.reports.consumer.next() => {
                     let delivery = delivery.ok_or(LinkError::ChannelClosed)??;
                     timeout(ANSWER, self.hear(&mut tools, delivery)).await

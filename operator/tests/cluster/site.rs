@@ -50,12 +50,15 @@ pub fn operator(namespace: &Namespace, health: u16, more: &[&str]) -> Program {
     Program::start(command)
 }
 
-/// A pipeline; `spec` is merged over the defaults, member by member.
+/// A pipeline; `spec` is merged over the defaults, member by member. One processor stays, unless `spec` says otherwise.
 pub fn pipeline(name: &str, spec: Value) -> String {
     let mut whole = json!({"broker": {"secretRef": {"name": "rabbitmq", "key": "url"}},
         "processor": {"handler": {"demo": {"delay": "0s"}}}});
     for (key, value) in spec.as_object().expect("an object") {
         whole[key] = value.clone();
+    }
+    if whole["processor"]["scaling"].is_null() {
+        whole["processor"]["scaling"] = json!({"minReplicas": 1});
     }
     json!({"apiVersion": "warren.dev/v1alpha1", "kind": "ProcessingPipeline", "metadata": {"name": name}, "spec": whole})
         .to_string()
