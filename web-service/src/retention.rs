@@ -14,6 +14,10 @@ const BATCH: u32 = 500;
 /// Forgets requests that ended longer than `retention` ago, until `stop` is cancelled.
 pub async fn enforce(store: Store, retention: Duration, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+        // What fails is told there, and comes back by itself.
+        if store.health().failure().is_some() {
+            continue;
+        }
         // A retention longer than time itself keeps everything.
         let Ok(before) = Timestamp::now().checked_sub(retention) else { continue };
         if let Err(error) = forget_before(&store, before, &stop).await {

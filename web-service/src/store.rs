@@ -76,10 +76,6 @@ impl Cause {
     fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self(Arc::new(error))
     }
-
-    fn boxed(error: Box<dyn std::error::Error + Send + Sync>) -> Self {
-        Self(error.into())
-    }
 }
 
 /// Where records are kept.

@@ -4,12 +4,14 @@ use crate::fixture::{SOON, StoreKind, TestStore, Web, declare_on, kind, problem,
 use reqwest::StatusCode;
 use serde_json::json;
 use std::{process::Command, sync::Arc, time::Duration};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use warren_messaging::topology::Topology;
 use warren_testkit::{
     broker, eventually, free_port,
     postgres::{self, Database, database_on},
     program::Program,
+    proxy::Proxy,
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_warren-web-service");
@@ -127,6 +129,40 @@ fn an_address_that_cannot_be_read_is_refused_without_being_repeated() {
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("--postgres-url") && text.contains("%23"), "{text}");
     assert!(!text.contains("s3cret"), "{text}");
+}
+
+/// As when a firewall drops packets: nobody hears that anything is wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_swallows_everything_is_noticed_and_heals() {
+    let vhost = broker::vhost("swallowed").await;
+    declare_on(&vhost.url(), &Topology::named("p")).await;
+    let database = fresh().await;
+    let (_, place) =
+        database.url().split_once('@').map(|(user, place)| (user.to_owned(), place.to_owned())).expect("one");
+    let network = Proxy::start(place.split('/').next().expect("a host and port"));
+    let url = network.url(&database.url());
+    // The store of the fixture is not used.
+    let web = Web::start_on(&vhost.url(), &["--postgres-url", &url]).await;
+    web.ready().await;
+    let id = web.submit(json!(1)).await;
+    let poll = web.poll(&id).await;
+    // By the time this is answered the poll has had its first look, whose failure would end it.
+    web.record(&id).await;
+    network.swallow();
+    let begun = Instant::now();
+    assert_eq!(kind(&problem(web.post(r#"{"data":1}"#).await).await), "not-recorded");
+    assert!(begun.elapsed() < Duration::from_secs(15), "took {:?}", begun.elapsed());
+    let begun = Instant::now();
+    assert_eq!(kind(&problem(web.post(r#"{"data":1}"#).await).await), "store-unavailable");
+    assert!(begun.elapsed() < Duration::from_secs(1), "took {:?}", begun.elapsed());
+    let text = web.get("/readyz").await.text().await.expect("is text");
+    assert!(text.contains("did not answer in time"), "{text}");
+    result(&vhost, &json!(id), json!("late")).await;
+    network.restore();
+    let (status, record) = tokio::time::timeout(2 * SOON, poll).await.expect("ends").expect("does not panic");
+    assert_eq!((status, &record["result"]), (StatusCode::OK, &json!("late")), "{record}");
+    web.ready().await;
+    web.submit(json!(2)).await;
 }
 
 /// Submits and answers without a pause until told to stop; returns the ids that got a 202.

@@ -2,7 +2,7 @@
 
 use super::{POSTGRES_URL, PostgresUrl};
 use crate::store::Cause;
-use sqlx::{error::DatabaseError, migrate::MigrateError};
+use sqlx::migrate::MigrateError;
 
 /// Why the database could not do as it was told.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -107,6 +107,7 @@ impl PostgresError {
 
 fn trouble(url: &PostgresUrl, error: &sqlx::Error) -> Trouble {
     match error {
+        sqlx::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => Trouble::Tls,
         sqlx::Error::Io(_) => Trouble::Unreachable,
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Trouble::Silent,
         sqlx::Error::Tls(_) => Trouble::Tls,
@@ -131,11 +132,16 @@ fn refusal(url: &PostgresUrl, code: &str) -> Trouble {
     }
 }
 
+/// What the server said.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Said(String);
+
 /// Without the client's own words around the server's, and without those that only say what [`Trouble`] does.
 fn cause(error: sqlx::Error) -> Option<Cause> {
     match error {
         sqlx::Error::Io(error) => Some(Cause::new(error)),
-        sqlx::Error::Database(error) => Some(Cause::boxed(DatabaseError::into_error(error))),
+        sqlx::Error::Database(error) => Some(Cause::new(Said(error.message().to_owned()))),
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => None,
         other => Some(Cause::new(other)),
     }
@@ -157,6 +163,14 @@ mod tests {
         for word in ["database `records`", "db:5432", "cannot be reached", POSTGRES_URL, "connection refused"] {
             assert!(text.contains(word), "{word} in {text}");
         }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_no_matter_of_reaching_the_server() {
+        let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let error = PostgresError::of(&url(), std::io::Error::other(untrusted).into());
+        let text = Chain(&error).to_string();
+        assert!(text.contains("sslrootcert") && text.contains("UnknownIssuer"), "{text}");
     }
 
     #[test]
