@@ -1,18 +1,24 @@
 //! When replicas may go.
 //!
-//! The last ones stay for `idleSeconds` after the last sign of work. Those beyond what was needed lately go earlier, half
-//! of them every fifteenth of that time (2 s by default): thirty replicas that a burst leaves behind cost as much as
-//! five would in the same time, and a burst that returns after some seconds still meets a part of them.
+//! The last ones stay for `idleSeconds` after the last sign of work. Those beyond the need go earlier, half of them every
+//! thirtieth of that time (1 s by default): thirty replicas that a burst leaves behind cost as much as two would in the
+//! same time, and a burst that returns at once still meets a part of them.
+//!
+//! While there is work, the need is the most that was needed during the last fifth of that time (6 s): a load that only
+//! varies by chance would otherwise take replicas away now and ask for them anew a second later, and each that goes while
+//! requests come may get one before it is gone. Once nothing is to be done any more there is nothing to wait for.
 
 use std::{collections::VecDeque, time::Duration};
 
 /// How many steps `idleSeconds` has.
-const STEPS: u32 = 15;
+const STEPS: u32 = 30;
+/// The need of this part of `idleSeconds` counts while there is work.
+const WINDOW: u32 = 5;
 
 /// What is remembered of the need of late.
 #[derive(Clone, Debug, Default)]
 pub struct Lull {
-    /// The need at each look of the last step, each larger than all later ones.
+    /// The need at each look of the window, each larger than all later ones.
     peaks: VecDeque<(Duration, u32)>,
     last_work: Option<Duration>,
     last_step: Option<Duration>,
@@ -28,7 +34,8 @@ impl Lull {
             self.peaks.pop_back();
         }
         self.peaks.push_back((at, needed));
-        let oldest = at.saturating_sub(idle / STEPS);
+        let window = if is_work { idle / WINDOW } else { Duration::ZERO };
+        let oldest = at.saturating_sub(window);
         while self.peaks.len() > 1 && self.peaks.front().is_some_and(|(seen, _)| *seen < oldest) {
             self.peaks.pop_front();
         }
@@ -40,7 +47,7 @@ impl Lull {
         self.last_work.map_or(Duration::ZERO, |last| at.saturating_sub(last))
     }
 
-    /// The most that was needed during the last step.
+    /// The most that was needed of late.
     #[must_use]
     pub fn recent_need(&self) -> u32 {
         self.peaks.front().map_or(0, |(_, peak)| *peak)
@@ -69,16 +76,18 @@ mod tests {
     const IDLE: Duration = Duration::from_secs(30);
 
     #[test]
-    fn the_need_of_the_last_step_counts_and_no_older_one() {
+    fn the_need_of_late_counts_while_there_is_work() {
         let mut lull = Lull::default();
-        for (at, needed) in [(0, 9), (1, 4), (2, 5)] {
+        for (at, needed) in [(0, 9), (1, 4), (2, 5), (6, 1)] {
             lull.learn(Duration::from_secs(at), needed, true, IDLE);
         }
         assert_eq!(lull.recent_need(), 9);
-        lull.learn(Duration::from_secs(3), 1, true, IDLE);
+        lull.learn(Duration::from_secs(7), 1, true, IDLE);
         assert_eq!(lull.recent_need(), 5);
+        lull.learn(Duration::from_secs(8), 0, false, IDLE);
+        assert_eq!(lull.recent_need(), 0);
         lull.learn(Duration::from_secs(60), 0, false, IDLE);
-        assert_eq!((lull.recent_need(), lull.idle_for(Duration::from_secs(60))), (0, Duration::from_secs(57)));
+        assert_eq!((lull.recent_need(), lull.idle_for(Duration::from_secs(60))), (0, Duration::from_secs(53)));
     }
 
     #[test]
@@ -94,6 +103,6 @@ mod tests {
             replica_seconds += replicas;
         }
         assert_eq!(replicas, 1);
-        assert!(replica_seconds < 100, "{replica_seconds}");
+        assert!(replica_seconds < 60, "{replica_seconds}");
     }
 }

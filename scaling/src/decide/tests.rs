@@ -94,7 +94,7 @@ fn busy_replicas_stay_though_the_backlog_calls_for_fewer() {
         assert_eq!(decision.replicas, 8, "{}", decision.because);
     }
     assert_eq!(decide(&seen(100, 8, 0, 3), &POLICY, &mut memory).replicas, 8, "they were needed a second ago");
-    assert_eq!(decide(&seen(104, 8, 0, 3), &POLICY, &mut memory).replicas, 5);
+    assert_eq!(decide(&seen(107, 8, 0, 3), &POLICY, &mut memory).replicas, 5);
     assert_eq!(decide(&seen(120, 5, 0, 3), &POLICY, &mut memory).replicas, 4);
     assert_eq!(decide(&seen(122, 4, 0, 3), &POLICY, &mut memory).replicas, 3);
 }
