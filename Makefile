@@ -47,7 +47,7 @@ bench-operator: packages images ## measure the operator with 1, 100 and 1,000 pi
 		$(TARGET)/debug/warren-testkit run -- scripts/bench-operator $(TARGET)/*-linux-gnu/release/warren-operator; \
 		status=$$?; testkit/cluster/down --control-plane-only; exit $$status
 
-bench-scaling: ## simulate the scaling rules beside KEDA and an oracle; no cluster needed
+bench-scaling: packages ## simulate the scaling rules beside KEDA and an oracle; no cluster needed
 	@$(CARGO) run --quiet --package warren-bench --bin warren-bench-scaling -- \
 		--markdown bench/scaling.md --guide docs/scaling.md --plots docs/scaling
 

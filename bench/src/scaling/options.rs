@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[command(version)]
 pub struct Options {
     /// How often each load is drawn anew
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub seeds: u32,
 
     /// Have processors report at once when a request begins after a rest, and not only each second

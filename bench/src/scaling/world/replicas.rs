@@ -1,6 +1,7 @@
 //! What Kubernetes does with a number of replicas.
 
 use super::{World, events::Event, events::PodId, pod::Pod};
+use crate::cluster::SPREAD;
 use rand::RngExt as _;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use std::time::Duration;
@@ -40,7 +41,7 @@ impl World<'_> {
 
     pub(super) fn boot(&mut self, id: PodId) {
         if self.pods.contains_key(&id) {
-            let cpu_seconds = self.cluster.cpu_seconds * self.rng.random_range(0.8..1.2);
+            let cpu_seconds = self.cluster.cpu_seconds * self.rng.random_range(SPREAD);
             self.starting.add(id, cpu_seconds, self.now);
             self.foresee();
         }
