@@ -22,6 +22,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use warren_messaging::{broker::Broker, link::Link, topology::Topology};
 use warren_scaling::{Decision, Policy, Target};
@@ -96,7 +97,7 @@ impl Autoscaler {
     pub fn scale(&self, broker: &Broker, scaled: Scaled) {
         let mut watches = self.watches();
         for other in watches.iter().filter(|running| running.broker != *broker) {
-            other.scalers.remove(&scaled.key);
+            drop(other.scalers.remove(&scaled.key));
         }
         let known = watches.iter().position(|running| running.broker == *broker);
         let at = known.unwrap_or_else(|| {
@@ -104,17 +105,25 @@ impl Autoscaler {
             watches.len() - 1
         });
         watches[at].scalers.put(scaled);
-        end_idle(&mut watches);
     }
 
     /// Leaves this pipeline's processors alone from now on.
     pub fn leave(&self, key: &str) {
-        let mut watches = self.watches();
-        watches.iter().for_each(|running| running.scalers.remove(key));
-        end_idle(&mut watches);
+        drop(self.remove(key));
     }
 
-    /// Leaves all pipelines alone but those with these keys.
+    /// The same, and waits until nothing of ours is bound to its exchange, or for [`UNBIND`] at most.
+    pub async fn leave_exchange(&self, key: &str) {
+        let leaving: Vec<_> = self.remove(key);
+        // Without an answer the connection is away, and its queue with it.
+        let _ = tokio::time::timeout(UNBIND, futures::future::join_all(leaving)).await;
+    }
+
+    fn remove(&self, key: &str) -> Vec<oneshot::Receiver<()>> {
+        self.watches().iter().filter_map(|running| running.scalers.remove(key)).collect()
+    }
+
+    /// Leaves all pipelines alone but those with these keys, and brokers that have none.
     pub fn keep(&self, keys: &HashSet<String>) {
         let mut watches = self.watches();
         watches.iter().for_each(|running| running.scalers.keep(keys));
@@ -135,9 +144,10 @@ impl Autoscaler {
 
     fn start(&self, broker: &Broker) -> Running {
         let stop = self.stop.child_token();
-        let scalers = Arc::new(Scalers::new(self.metrics.clone(), self.tasks.clone()));
+        let (scalers, leaving) = Scalers::new(self.metrics.clone(), self.tasks.clone());
+        let scalers = Arc::new(scalers);
         let link = Link::new(broker.clone(), "warren-operator scaling", None);
-        let watch = watch::Watch::new(scalers.clone());
+        let watch = watch::Watch::new(scalers.clone(), leaving);
         self.tasks.spawn(link.keep(watch, stop.clone()));
         let (blind, ending) = (scalers.clone(), stop.clone());
         self.tasks.spawn(async move { ending.run_until_cancelled(blind.decide_unseen()).await });
@@ -160,5 +170,7 @@ fn end_idle(watches: &mut Vec<Running>) {
     });
 }
 
+/// How long a watch may take to unbind an exchange.
+const UNBIND: Duration = Duration::from_secs(3);
 /// How often everything is looked at.
 const PERIOD: Duration = Duration::from_secs(1);

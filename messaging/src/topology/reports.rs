@@ -60,6 +60,16 @@ impl ReportQueue {
         .boxed()
     }
 
+    /// Takes the binding to `exchange` away, so that nothing of ours keeps it from being deleted.
+    ///
+    /// # Errors
+    /// The connection is of no more use.
+    pub async fn unbind(&self, connection: &Connection, exchange: &str) -> lapin::Result<()> {
+        let (channel, key) = (connection.create_channel().await?, STATS_KEY.into());
+        channel.queue_unbind(self.name.clone(), exchange.into(), key, FieldTable::default()).await?;
+        channel.close(200, "unbound".into()).await
+    }
+
     async fn bind_one(&self, channel: &Channel, exchange: &str) -> lapin::Result<()> {
         let options = QueueBindOptions::default();
         channel.queue_bind(self.name.clone(), exchange.into(), STATS_KEY.into(), options, FieldTable::default()).await

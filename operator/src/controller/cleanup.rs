@@ -107,6 +107,7 @@ pub async fn clean_up(
     context: &Context,
     memory: &mut Memory,
 ) -> Result<Reason, ReconcileError> {
+    context.autoscaler.leave_exchange(pipeline.metadata.uid.as_deref().unwrap_or_default()).await;
     if !has_finalizer(pipeline) {
         return Ok(Reason::Running);
     }

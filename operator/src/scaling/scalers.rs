@@ -6,24 +6,35 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use warren_messaging::{message::Report, topology::depths::Depths};
 
 /// Who was not decided on for this long is decided on without readings: the broker is away.
 const UNSEEN: Duration = Duration::from_secs(2);
 
+/// An exchange whose workers are not to be listened to any more.
+pub struct Leaving {
+    /// Its name.
+    pub exchange: String,
+    /// Told when it is done.
+    pub unbound: oneshot::Sender<()>,
+}
+
 /// All pipelines of one broker.
 pub struct Scalers {
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
     epoch: Instant,
+    leaving: mpsc::UnboundedSender<Leaving>,
     known: Mutex<HashMap<String, Scaler>>,
 }
 
 impl Scalers {
-    /// None yet.
-    pub fn new(metrics: Arc<Metrics>, tasks: TaskTracker) -> Self {
-        Self { metrics, tasks, epoch: Instant::now(), known: Mutex::default() }
+    /// None yet; and the exchanges of those that leave, for who listens to their workers.
+    pub fn new(metrics: Arc<Metrics>, tasks: TaskTracker) -> (Self, mpsc::UnboundedReceiver<Leaving>) {
+        let (leaving, left) = mpsc::unbounded_channel();
+        (Self { metrics, tasks, epoch: Instant::now(), leaving, known: Mutex::default() }, left)
     }
 
     /// Takes a pipeline in, or what has changed of it.
@@ -35,11 +46,18 @@ impl Scalers {
         }
     }
 
-    /// Lets one go.
-    pub fn remove(&self, key: &str) {
-        if let Some(scaler) = self.known().remove(key) {
-            self.metrics.forget(&scaler.scaled.title);
-        }
+    /// Lets one go; what is told once nobody listens to its workers any more.
+    pub fn remove(&self, key: &str) -> Option<oneshot::Receiver<()>> {
+        let scaler = self.known().remove(key)?;
+        Some(self.farewell(&scaler))
+    }
+
+    fn farewell(&self, scaler: &Scaler) -> oneshot::Receiver<()> {
+        self.metrics.forget(&scaler.scaled.title);
+        let (unbound, told) = oneshot::channel();
+        // If nobody listens, then nothing is bound.
+        let _ = self.leaving.send(Leaving { exchange: scaler.scaled.topology.exchange.clone(), unbound });
+        told
     }
 
     /// Lets all go but those with these keys.
@@ -47,7 +65,7 @@ impl Scalers {
         self.known().retain(|key, scaler| {
             let stays = keys.contains(key);
             if !stays {
-                self.metrics.forget(&scaler.scaled.title);
+                drop(self.farewell(scaler));
             }
             stays
         });

@@ -1,6 +1,9 @@
 //! Looks at the queues of all pipelines of one broker each second, and listens to their workers.
 
-use super::{PERIOD, scalers::Scalers};
+use super::{
+    PERIOD,
+    scalers::{Leaving, Scalers},
+};
 use futures::StreamExt as _;
 use lapin::{Connection, message::Delivery};
 use std::{
@@ -8,7 +11,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval, timeout},
+};
 use warren_messaging::{
     link::{LinkError, Opened, Session},
     topology::{depths::Lanes, reports::ReportQueue},
@@ -24,6 +30,7 @@ const BIND_AGAIN: Duration = Duration::from_secs(15);
 /// The session that does it.
 pub struct Watch {
     scalers: Arc<Scalers>,
+    leaving: mpsc::UnboundedReceiver<Leaving>,
 }
 
 /// What it works with while a connection lives.
@@ -36,8 +43,8 @@ struct Tools<'a> {
 
 impl Watch {
     /// For these pipelines.
-    pub fn new(scalers: Arc<Scalers>) -> Self {
-        Self { scalers }
+    pub fn new(scalers: Arc<Scalers>, leaving: mpsc::UnboundedReceiver<Leaving>) -> Self {
+        Self { scalers, leaving }
     }
 
     /// Looks at everything; the look was due at `due`.
@@ -59,7 +66,6 @@ impl Watch {
             tools.reports.bind(tools.connection, &due).await?;
             tools.bound.extend(due.into_iter().map(|exchange| (exchange, now)));
         }
-        tools.bound.retain(|exchange, _| exchanges.iter().any(|(known, _)| known == exchange));
         Ok(())
     }
 
@@ -73,6 +79,16 @@ impl Watch {
     async fn look_at(&self, tools: &mut Tools<'_>, exchange: &str, queues: Vec<String>) -> Result<(), LinkError> {
         let depths = tools.lanes.survey(tools.connection, &queues).await?;
         self.scalers.see_one(exchange, queues, &depths);
+        Ok(())
+    }
+
+    async fn unbind(&self, tools: &mut Tools<'_>, leaving: Leaving) -> Result<(), LinkError> {
+        // Another pipeline may have come to this exchange meanwhile; it is bound again with the next look.
+        if tools.bound.remove(&leaving.exchange).is_some() {
+            tools.reports.unbind(tools.connection, &leaving.exchange).await?;
+        }
+        // Who waits for it may have given up.
+        let _ = leaving.unbound.send(());
         Ok(())
     }
 
@@ -100,6 +116,7 @@ impl Session for Watch {
                 () = opened.stop.cancelled() => return Ok(()),
                 due = clock.tick() => timeout(ANSWER, self.look(&mut tools, due.into_std())).await,
                 _ = between.tick() => timeout(ANSWER, self.look_again(&mut tools)).await,
+                Some(leaving) = self.leaving.recv() => timeout(ANSWER, self.unbind(&mut tools, leaving)).await,
                 delivery = tools.reports.consumer.next() => {
                     let delivery = delivery.ok_or(LinkError::ChannelClosed)??;
                     timeout(ANSWER, self.hear(&mut tools, delivery)).await

@@ -39,7 +39,8 @@ async fn of_two_pipelines_on_one_exchange_the_older_one_keeps_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotated_secret_rolls_the_workers_and_loses_nothing() {
     let Some(site) = Site::new("rotate").await else { return };
-    let processor = json!({"handler": {"demo": {"delay": "200ms"}}, "concurrency": 4});
+    let scaling = json!({"minReplicas": 1, "maxReplicas": 1});
+    let processor = json!({"handler": {"demo": {"delay": "200ms"}}, "concurrency": 4, "scaling": scaling});
     site.apply(&pipeline("p", json!({"processor": processor}))).await;
     site.ready("p").await;
     let revision = |object: &Value| object["spec"]["template"]["metadata"]["annotations"]["warren.dev/secrets"].clone();
