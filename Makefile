@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 EXAMPLE ?= examples/processing.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build demo check test crds bench bench-operator bench-scaling images cluster cluster-down
+.PHONY: help packages build demo check test crds bench bench-burst bench-operator bench-scaling images cluster cluster-down
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ crds: ## write crds/ anew from the code, for the chart too
 bench: packages ## measure a release build beside a bare RabbitMQ client
 	@$(CARGO) build --release --workspace --bins
 	@$(TARGET)/release/warren-bench
+
+bench-burst: packages ## measure bursts of requests on the test cluster (ROUNDS=5, IDLE=30 seconds)
+	@$(CARGO) build --workspace --bins
+	@CARGO=$(CARGO) scripts/with-cluster $(TARGET)/images bash -c \
+		'PATH=$${XDG_CACHE_HOME:-$$HOME/.cache}/warren-cluster/bin:$$PATH KUBECONFIG=$$WARREN_TEST_KUBECONFIG exec \
+		$(TARGET)/debug/warren-testkit run -- scripts/bench-burst $(TARGET)/*-linux-gnu/release/warren-operator'
 
 bench-operator: packages images ## measure the operator with 1, 100 and 1,000 pipelines
 	@$(CARGO) build --workspace --bins

@@ -96,7 +96,7 @@ async fn a_number_that_somebody_writes_is_led_back_unless_scaling_is_paused_or_e
     annotate("warren.dev/scaling-paused-").await;
     site.processors_when("sleep", |processors| processors == 0).await;
 
-    let processor = json!({"handler": {"demo": {}}, "replicas": 2, "scaling": {"mode": "External"}});
+    let processor = json!({"handler": {"demo": {"delay": "0s"}}, "replicas": 2, "scaling": {"mode": "External"}});
     site.apply(&pipeline("p", json!({"processor": processor}))).await;
     site.scaling_reason("External").await;
     site.processors_when("two", |processors| processors == 2).await;
