@@ -24,6 +24,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// A connection that nobody asked for is closed after this long: its pipelines are gone, or use another address.
 const UNUSED: Duration = Duration::from_secs(120);
 
+/// How long a connection that is not used any more may take to close.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// All connections.
 #[derive(Default)]
 pub struct Brokers {
@@ -87,13 +90,18 @@ impl Brokers {
     /// Closes the connection to `broker`; the next who asks gets another. For when an operation failed on it: lapin 4.12
     /// does not give back the number of every channel that a broker closed, and after 2,047 opens no more.
     pub async fn discard(&self, broker: &Broker) {
-        self.session(broker).lock().await.connection = None;
+        close(self.session(broker)).await;
     }
 
     fn session(&self, broker: &Broker) -> Arc<tokio::sync::Mutex<Session>> {
         let (now, mut known) = (Instant::now(), self.known.lock().unwrap_or_else(PoisonError::into_inner));
-        // Dropping the last handle of a connection closes it.
-        known.retain(|other| other.broker == *broker || now.duration_since(other.used) < UNUSED);
+        known.retain(|other| {
+            let stays = other.broker == *broker || now.duration_since(other.used) < UNUSED;
+            if !stays {
+                tokio::spawn(close(other.session.clone()));
+            }
+            stays
+        });
         if let Some(found) = known.iter_mut().find(|known| known.broker == *broker) {
             found.used = now;
             return found.session.clone();
@@ -102,6 +110,14 @@ impl Brokers {
         known.push(Known { broker: broker.clone(), used: now, session: Arc::clone(&session) });
         session
     }
+}
+
+/// Takes a session's connection away and has it closed: lapin keeps one whose channels were closed by the broker open
+/// even when nobody has a handle of it any more.
+async fn close(session: Arc<tokio::sync::Mutex<Session>>) {
+    let Some(connection) = session.lock().await.connection.take() else { return };
+    // A broker that does not answer keeps nobody waiting.
+    tokio::spawn(async move { tokio::time::timeout(FAREWELL, connection.close(200, "used up".into())).await });
 }
 
 impl Session {

@@ -2,11 +2,18 @@
 
 use super::site::{SECONDS, SOON, Site, pipeline, secret};
 use serde_json::{Value, json};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use warren_testkit::{
     cluster,
     postgres::{self, Database},
     proxy::Proxy,
 };
+
+/// The metrics server measures every 15 s, and Kubernetes' autoscaler looks as often.
+const HPA: Duration = Duration::from_secs(180);
 
 /// A database whose owner is a role of its own, and the way for Pods to it.
 struct Records {
@@ -99,4 +106,38 @@ async fn an_autoscaler_takes_the_replicas_over_as_they_are_and_gives_them_back()
     site.apply(&web(json!({"replicas": 1}))).await;
     namespace.get_when("deployment", "p-web", "1 replica", SECONDS, |object| object["spec"]["replicas"] == 1).await;
     namespace.gone("hpa", "p-web", SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn load_on_the_web_side_brings_web_replicas_while_processors_follow_their_backlog() {
+    let Some(site) = Site::new("load").await else { return };
+    let (records, namespace) = (Records::new().await, &site.namespace);
+    site.apply(&records.secret("one")).await;
+    // A processor is never behind, so one is enough however many requests come.
+    let processor = json!({"handler": {"demo": {"delay": "0s"}}, "concurrency": 32, "scaling": {"minReplicas": 1}});
+    let autoscaling = json!({"minReplicas": 1, "maxReplicas": 3, "targetCPUUtilizationPercentage": 40});
+    let store = json!({"postgres": {"secretRef": {"name": "db", "key": "url"}}});
+    let web = json!({"store": store, "autoscaling": autoscaling});
+    site.apply(&pipeline("p", json!({"web": web, "processor": processor}))).await;
+    site.ready("p").await;
+
+    let (base, stop) = (site.base("p").await, AtomicBool::new(false));
+    let client = async |client: usize| {
+        let mut ids = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            ids.push(site.submit(&base, json!(client)).await);
+        }
+        ids
+    };
+    let grown = async {
+        let grown = |object: &Value| object["status"]["readyReplicas"].as_i64() > Some(1);
+        namespace.get_when("deployment", "p-web", "more than one web replica", HPA, grown).await;
+        stop.store(true, Ordering::Relaxed);
+    };
+    let (ids, ()) = tokio::join!(futures::future::join_all((0..16).map(client)), grown);
+    for id in ids.concat().iter().rev().step_by(50) {
+        assert_eq!(site.outcome(&base, id).await["status"], "succeeded");
+    }
+    let processors = namespace.get("deployment", "p-processor").await.expect("is there");
+    assert!(processors["spec"]["replicas"].as_i64() < Some(20), "the web side's load is not theirs");
 }
