@@ -7,6 +7,7 @@
 mod event;
 mod failure;
 mod headers;
+mod order;
 mod report;
 mod request;
 mod result;
@@ -14,6 +15,7 @@ mod result;
 pub use event::{Event, Progress};
 pub use failure::{FailureReason, failure, failure_reason};
 pub use headers::{ATTEMPT, DEADLINE, ERROR, Incoming, REASON, TRACEPARENT};
+pub use order::Order;
 pub use report::{Report, Role};
 pub use request::{Request, retry, untouched};
 pub use result::{ResultBody, result};
@@ -24,14 +26,14 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-/// A message ready to be published to a pipeline's exchange.
+/// A message ready to be published to a pipeline's exchange, or an order to the default one.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     /// Where it goes.
     pub routing_key: String,
     /// JSON.
     pub body: Vec<u8>,
-    /// Persistent, except reports.
+    /// Persistent, except reports and orders.
     pub properties: BasicProperties,
     /// Whether the broker must refuse it when no queue is bound to the key.
     pub mandatory: bool,

@@ -1,6 +1,9 @@
 //! Publishing with a promise: `Ok` means that the broker has the message, on a queue, for good.
 
 mod lane;
+mod reporting;
+
+pub use reporting::Contact;
 
 use crate::{
     broker::Broker,
@@ -8,9 +11,10 @@ use crate::{
     message::{Outgoing, Report},
     topology::TopologyPlan,
 };
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use futures::StreamExt as _;
 use lane::Lane;
-use lapin::{Channel, Event, options::BasicPublishOptions};
+use lapin::Event;
+use reporting::{Reporting, Turn};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -72,6 +76,8 @@ pub struct PublisherSettings {
     pub needs: TopologyPlan,
     /// How long to wait for a confirm, and for room among the messages in flight.
     pub confirm_timeout: Duration,
+    /// How its worker is spoken to.
+    pub contact: Contact,
 }
 
 /// Publishes to a pipeline's exchange. Clones share one connection.
@@ -101,7 +107,7 @@ impl Publisher {
         let link = Link::new(settings.broker, settings.name, Some(settings.needs));
         let (sender, jobs) = mpsc::channel(IN_FLIGHT);
         let publisher = Self { confirm_timeout: settings.confirm_timeout, jobs: sender, state: link.state() };
-        let session = PublishSession { exchange, jobs, report };
+        let session = PublishSession { exchange, jobs, report, contact: settings.contact };
         (publisher, tokio::spawn(link.keep(session, stop)))
     }
 
@@ -147,16 +153,17 @@ struct PublishSession<R> {
     exchange: Arc<str>,
     jobs: mpsc::Receiver<Job>,
     report: R,
+    contact: Contact,
 }
 
 impl<R: Fn() -> Report + Send + Sync> Session for PublishSession<R> {
     async fn serve(&mut self, opened: Opened<'_>) -> Result<(), LinkError> {
         // All channels before the first message: a broker in alarm opens none for who has published.
         let mut lane = Lane::open(opened.connection, self.exchange.clone()).await?;
-        let reports = opened.connection.create_channel().await?;
+        let mut reporting = Reporting::open(opened.connection, self.exchange.clone(), self.contact.clone()).await?;
         self.turn_away(&LinkState::Connecting { last_error: None });
         opened.ready();
-        let result = self.publish(&opened, &mut lane, &reports).await;
+        let result = self.publish(&opened, &mut lane, &mut reporting).await;
         self.turn_away(&LinkState::Connecting { last_error: None });
         result
     }
@@ -165,17 +172,16 @@ impl<R: Fn() -> Report + Send + Sync> Session for PublishSession<R> {
 impl<R: Fn() -> Report + Send + Sync> PublishSession<R> {
     /// Publishes, reports each second and listens for alarms, until the connection ends. No arm waits for the
     /// socket: in an alarm the broker reads nothing, and that must still be heard.
-    async fn publish(&mut self, opened: &Opened<'_>, lane: &mut Lane, reports: &Channel) -> Result<(), LinkError> {
+    async fn publish(&mut self, opened: &Opened<'_>, lane: &mut Lane, out: &mut Reporting) -> Result<(), LinkError> {
         let mut events = std::pin::pin!(opened.connection.events_listener());
         let mut interval = tokio::time::interval(REPORT_INTERVAL);
-        let mut reporting: Option<BoxFuture<'static, lapin::Result<()>>> = None;
         let mut settled: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = lane.settle() => {
                     // The first message after a rest: whoever scales learns of it at once.
                     if settled.replace(Instant::now()).is_none_or(|last| last.elapsed() >= REPORT_INTERVAL) {
-                        reporting.get_or_insert_with(|| self.report(reports, true));
+                        out.send(|| Report { wake: true, ..(self.report)() });
                     }
                 }
                 Some(job) = self.jobs.recv(), if lane.has_room() => lane.send(job),
@@ -185,26 +191,13 @@ impl<R: Fn() -> Report + Send + Sync> PublishSession<R> {
                     if !lane.is_alive() {
                         return Err(LinkError::ChannelClosed);
                     }
-                    reporting.get_or_insert_with(|| self.report(reports, false));
+                    out.send(|| (self.report)());
                 }
-                sent = async { reporting.as_mut().expect("is checked").await }, if reporting.is_some() => {
-                    reporting = None;
-                    sent?;
+                turn = out.next() => if let Turn::Wanted = turn? {
+                    out.send(|| (self.report)());
                 }
             }
         }
-    }
-
-    /// Apart from the confirms: reports need none.
-    fn report(&self, channel: &Channel, wake: bool) -> BoxFuture<'static, lapin::Result<()>> {
-        let message = Report { wake, ..(self.report)() }.to_message();
-        let (channel, exchange) = (channel.clone(), self.exchange.clone());
-        async move {
-            let (key, options) = (message.routing_key.as_str().into(), BasicPublishOptions::default());
-            let published = channel.basic_publish((&*exchange).into(), key, options, &message.body, message.properties);
-            published.await.map(drop)
-        }
-        .boxed()
     }
 
     /// Answers those who came while there was no connection: their messages were not sent.

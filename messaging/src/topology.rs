@@ -2,7 +2,8 @@
 //!
 //! [`Topology`] says what a pipeline wants, [`Topology::plan`] turns that into what RabbitMQ must hold,
 //! [`declare`] makes it so, and [`check`] looks whether it is there. What exists otherwise is changed by [`migrate`],
-//! what is no longer wanted goes by [`remove`]. [`depths`] and [`reports`] tell what goes on there.
+//! what is no longer wanted goes by [`remove`]. [`depths`] and [`reports`] tell what goes on there,
+//! [`orders`] speaks to a single worker.
 
 pub mod check;
 pub mod declare;
@@ -10,6 +11,7 @@ pub mod depths;
 mod error;
 pub mod migrate;
 mod object;
+pub mod orders;
 mod plan;
 pub mod remove;
 pub mod reports;

@@ -7,7 +7,7 @@ use warren_messaging::{
     broker::Broker,
     link::{LinkState, connect},
     message::{Outgoing, Report, Request, Role},
-    publisher::{PublishError, Publisher, PublisherSettings},
+    publisher::{Contact, PublishError, Publisher, PublisherSettings},
     request_id::RequestId,
     topology::{Topology, declare::declare},
 };
@@ -20,6 +20,7 @@ pub fn start(broker: Broker, topology: &Topology) -> (Publisher, CancellationTok
         name: "test publisher".into(),
         needs: topology.plan(),
         confirm_timeout: Duration::from_secs(5),
+        contact: Contact::default(),
     };
     let report = || Report {
         worker: "test".into(),

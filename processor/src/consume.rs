@@ -2,6 +2,7 @@
 
 use crate::{
     Handler,
+    cordon::Orders,
     health::{Intake, Stage},
     isolation,
     lease::Lease,
@@ -45,6 +46,8 @@ enum Turn {
     Suspect(Lease),
     /// Nothing came, and nothing is in work.
     Idle,
+    /// The operator asked to take nothing for a while, and nothing is in work.
+    Ordered,
 }
 
 impl<H: Handler> Session for ConsumeSession<H> {
@@ -61,16 +64,22 @@ impl<H: Handler> ConsumeSession<H> {
     async fn subscriptions(&self, opened: &Opened<'_>) -> Result<(), LinkError> {
         let Opened { connection, stop, .. } = *opened;
         let mut channel = self.open(connection).await?;
+        let mut orders = self.worker.cordon.orders();
         loop {
             let mut deliveries = self.subscribe(&channel).await?;
             self.intake.set(Stage::Open);
             opened.ready();
-            let turn = self.take(&channel, &mut deliveries, stop).await?;
+            let turn = self.take(&channel, &mut deliveries, &mut orders, stop).await?;
             let mut held = self.unsubscribe(&channel, deliveries).await?;
             match turn {
                 // Only by this does RabbitMQ give back what it holds for the channel and never delivered.
                 Turn::Idle if held.is_empty() => channel = self.reopen(&channel, connection).await?,
-                Turn::Idle => {}
+                // What slipped in is run, and then this worker is not idle.
+                Turn::Ordered if held.is_empty() => {
+                    channel = self.reopen(&channel, connection).await?;
+                    self.hold(&channel, &mut orders, stop).await?;
+                }
+                Turn::Idle | Turn::Ordered => {}
                 Turn::Suspect(suspect) => held.push(suspect),
                 Turn::Stop(unbegun) => held.extend(unbegun),
             }
@@ -104,6 +113,7 @@ impl<H: Handler> ConsumeSession<H> {
         &self,
         channel: &Channel,
         deliveries: &mut Consumer,
+        orders: &mut Orders,
         stop: &CancellationToken,
     ) -> Result<Turn, LinkError> {
         let mut stopped = pin!(stop.cancelled());
@@ -111,6 +121,14 @@ impl<H: Handler> ConsumeSession<H> {
             let next = tokio::select! {
                 biased;
                 () = &mut stopped => return Ok(Turn::Stop(None)),
+                () = orders.next() => {
+                    if self.worker.is_idle() {
+                        return Ok(Turn::Ordered);
+                    }
+                    // So that the operator need not wait for an answer.
+                    self.worker.cordon.report();
+                    continue;
+                }
                 next = timeout(RENEWAL, deliveries.next()) => next,
             };
             let lease = match next {
@@ -125,6 +143,18 @@ impl<H: Handler> ConsumeSession<H> {
                 Some(slot) => self.worker.begin(lease, slot),
                 None => return Ok(Turn::Stop(Some(lease))),
             }
+        }
+    }
+
+    /// Takes nothing for as long as was ordered. It is safe to end this worker meanwhile, and to leave it alone: after that
+    /// time, or a lost connection, it goes on.
+    async fn hold(&self, channel: &Channel, orders: &mut Orders, stop: &CancellationToken) -> Result<(), LinkError> {
+        let cordon = &self.worker.cordon;
+        let _held = cordon.hold();
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            () = lost(channel) => Err(LinkError::ChannelClosed),
+            () = orders.over(|| cordon.report()) => Ok(()),
         }
     }
 

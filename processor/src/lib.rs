@@ -10,6 +10,7 @@
 
 mod attempt;
 mod consume;
+mod cordon;
 mod decision;
 mod demo;
 mod excerpt;

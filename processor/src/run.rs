@@ -3,6 +3,7 @@
 use crate::{
     Handler, WorkerSettings,
     consume::ConsumeSession,
+    cordon::Cordon,
     decision::Rules,
     health::{self, Health, Intake},
     publishing::Publishing,
@@ -64,11 +65,12 @@ pub async fn run_until(
     let tally = Arc::new(Tally::new(settings.concurrency));
     // The publisher has to outlive the drain.
     let publisher_stop = CancellationToken::new();
-    let (publisher, publishing_ended) = start_publisher(&settings, &tally, &stop, publisher_stop.clone());
+    let cordon = Arc::new(Cordon::new());
+    let (publisher, publishing_ended) = start_publisher(&settings, &tally, &cordon, &stop, publisher_stop.clone());
     let (link, intake) = (consuming_link(&settings), Arc::new(Intake::new()));
     let health = Health { intake, link: link.state(), publisher, tally, stop: stop.clone() };
     let server = listener.map(|listener| tokio::spawn(health::serve(listener, health.clone())));
-    consume(&settings, handler, link, &health).await;
+    consume(worker(&settings, handler, &health, cordon), settings.topology().requests(), link, &health).await;
     publisher_stop.cancel();
     // It cannot panic, and if it did nothing would be left to do.
     let _ = publishing_ended.await;
@@ -80,9 +82,8 @@ pub async fn run_until(
 }
 
 /// Consumes until the process wants to stop, and until the last outcome is published.
-async fn consume(settings: &WorkerSettings, handler: impl Handler, link: Link, health: &Health) {
-    let worker = Arc::new(worker(settings, handler, health));
-    let (queue, intake) = (settings.topology().requests(), health.intake.clone());
+async fn consume<H: Handler>(worker: Worker<H>, queue: String, link: Link, health: &Health) {
+    let (worker, intake) = (Arc::new(worker), health.intake.clone());
     link.keep(ConsumeSession { worker: worker.clone(), queue, intake }, health.stop.clone()).await;
     worker.tasks.close();
     worker.tasks.wait().await;
@@ -97,6 +98,7 @@ fn consuming_link(settings: &WorkerSettings) -> Link {
 fn start_publisher(
     settings: &WorkerSettings,
     tally: &Arc<Tally>,
+    cordon: &Arc<Cordon>,
     drain: &CancellationToken,
     stop: CancellationToken,
 ) -> (Publisher, tokio::task::JoinHandle<()>) {
@@ -106,8 +108,9 @@ fn start_publisher(
         name: format!("{worker} publishing"),
         needs: settings.topology().plan(),
         confirm_timeout: CONFIRM_TIMEOUT,
+        contact: cordon.contact(),
     };
-    let (tally, drain) = (Arc::clone(tally), drain.clone());
+    let (tally, cordon, drain) = (Arc::clone(tally), Arc::clone(cordon), drain.clone());
     let report = move || Report {
         worker: worker.clone(),
         role: Role::Processor,
@@ -115,13 +118,13 @@ fn start_publisher(
         capacity,
         processed_total: tally.processed_total(),
         busy_seconds_total: tally.busy_seconds_total(),
-        draining: drain.is_cancelled(),
+        draining: drain.is_cancelled() || cordon.holds(),
         wake: false,
     };
     Publisher::start(publisher, report, stop)
 }
 
-fn worker<H>(settings: &WorkerSettings, handler: H, health: &Health) -> Worker<H> {
+fn worker<H>(settings: &WorkerSettings, handler: H, health: &Health, cordon: Arc<Cordon>) -> Worker<H> {
     let topology = settings.topology();
     Worker {
         handler,
@@ -129,6 +132,7 @@ fn worker<H>(settings: &WorkerSettings, handler: H, health: &Health) -> Worker<H
         timeout: settings.timeout,
         publishing: Publishing { publisher: health.publisher.clone(), stop: health.stop.clone() },
         tally: health.tally.clone(),
+        cordon,
         slots: Arc::new(Semaphore::new(settings.concurrency.into())),
         capacity: settings.concurrency,
         tasks: TaskTracker::new(),

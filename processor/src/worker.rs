@@ -3,6 +3,7 @@
 use crate::{
     Handler, Work,
     attempt::attempt,
+    cordon::Cordon,
     decision::{Action, End, Received, Rules, Settlement, Triage, settle, triage},
     lease::Lease,
     publishing::{Publishing, Worth},
@@ -26,6 +27,7 @@ pub(crate) struct Worker<H> {
     pub(crate) timeout: Duration,
     pub(crate) publishing: Publishing,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) cordon: Arc<Cordon>,
     /// One permit per request in work. They bound the whole process: work whose delivery was lost goes on, and
     /// keeps its permit.
     pub(crate) slots: Arc<Semaphore>,
@@ -50,6 +52,9 @@ impl<H: Handler> Worker<H> {
 
     async fn work_off(&self, lease: Lease) {
         let _in_work = self.tally.in_work();
+        if self.tally.in_flight() == 1 {
+            self.cordon.begun();
+        }
         let received = lease.received();
         let (id, settlement) = match triage(received, &self.rules, Timestamp::now()) {
             Triage::Settle { id, settlement } => (id, settlement),

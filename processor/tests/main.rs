@@ -1,6 +1,7 @@
 //! The worker and its handlers against the real thing: RabbitMQ, processes, HTTP servers.
 
 mod classic;
+mod cordon;
 mod crash;
 mod drain;
 mod exec;

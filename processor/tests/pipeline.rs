@@ -12,8 +12,9 @@ use serde_json::Value;
 use std::{thread, time::Duration};
 use warren_messaging::{
     link,
+    message::Order,
     retry::RetryPolicy,
-    topology::{Argument, QueueType, Topology, check, declare::declare},
+    topology::{Argument, QueueType, Topology, check, declare::declare, orders},
 };
 use warren_testkit::{
     broker::{Vhost, vhost},
@@ -161,6 +162,11 @@ impl Pipeline {
         let sent = self.channel.basic_publish(exchange, "request".into(), options, body, properties);
         let confirmed = sent.await.expect("is sent").await.expect("is answered");
         assert!(matches!(confirmed, lapin::Confirmation::Ack(None)), "{confirmed:?}");
+    }
+
+    /// Asks the worker at this address to take nothing for a while.
+    pub async fn order(&self, address: &str, take_nothing_for: Duration) {
+        orders::give(&self.channel, address, Order { take_nothing_for }).await.expect("is given");
     }
 
     /// The next message of this type; others before it are thrown away.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     link::Link,
     message::{Report, Role},
-    publisher::{Publisher, PublisherSettings},
+    publisher::{Contact, Publisher, PublisherSettings},
 };
 
 /// How long clients may take to get their answers once the process is asked to stop.
@@ -95,6 +95,8 @@ fn start_publisher(settings: &Settings, metrics: Arc<Metrics>, stop: Cancellatio
         name: name(settings, "requests"),
         needs: settings.broker.topology().plan(),
         confirm_timeout: settings.confirm_timeout,
+        // Nobody gives orders to this side.
+        contact: Contact::default(),
     };
     let worker = settings.broker.worker_name();
     let report = move || Report {

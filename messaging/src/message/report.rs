@@ -1,4 +1,4 @@
-//! `stats`: what a worker says of itself each second. Transient; unbound it costs the broker nothing.
+//! `stats`: what a worker says of itself each second, and when something changes that cannot wait. Transient; unbound it costs the broker nothing.
 
 use super::{Outgoing, properties, to_json};
 use crate::topology;
@@ -20,7 +20,7 @@ pub struct Report {
     pub processed_total: u64,
     /// Seconds spent in handlers, summed over messages.
     pub busy_seconds_total: f64,
-    /// Whether it takes nothing more, and ends once nothing is in work.
+    /// Whether it takes nothing more: it ends once nothing is in work, or was asked to hold back for a while.
     #[serde(default)]
     pub draining: bool,
     /// Whether it says so because something began after a rest, rather than by the clock: who scales by reports need
