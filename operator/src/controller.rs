@@ -132,7 +132,7 @@ fn watch_pipelines(
     scope: &Scope,
     writer: reflector::store::Writer<Stored>,
 ) -> impl Stream<Item = Result<Stored, watcher::Error>> + Send + use<> {
-    let watch = watcher(scope.api(client), watcher::Config::default())
+    let watch = watcher(scope.api(client), watching::config())
         .modify(|stored: &mut Stored| kube::Resource::meta_mut(stored).managed_fields = None)
         .default_backoff();
     reflector::reflector(writer, watch)

@@ -98,7 +98,7 @@ fn watch_kind(
 ) -> (Store<DynamicObject>, impl Stream<Item = ObjectRef<ProcessingPipeline>> + use<>) {
     let writer = reflector::store::Writer::new(kind.clone());
     let store = writer.as_reader();
-    let config = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
+    let config = watching::config().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
     let watch = watcher(scope.dynamic(client, kind), config).modify(summarise).default_backoff();
     let plural = kind.plural.clone();
     let touched = reflector::reflector(writer, watch).touched_objects().filter_map(move |object| {

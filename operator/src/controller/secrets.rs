@@ -85,7 +85,7 @@ impl Secrets {
     /// Starts watching. The stream names each Secret that was touched, and must be polled.
     pub fn watch(client: &Client, scope: &Scope) -> (Self, impl Stream<Item = ObjectRef<Secret>> + use<>) {
         let (versions, writer) = reflector::store();
-        let config = watcher::Config::default().fields(OTHERS);
+        let config = watching::config().fields(OTHERS);
         let api: Api<PartialObjectMeta<Secret>> = scope.api(client);
         let watch = watcher(api, config).modify(keep_version).default_backoff();
         let touched = reflector::reflector(writer, watch).touched_objects().filter_map(|secret| {
