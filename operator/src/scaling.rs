@@ -1,13 +1,14 @@
 //! The scaling loop: watches the queues and the workers of every pipeline, and sets the number of processors.
 //!
-//! One [`Watch`](watch::Watch) per broker, on one connection that never publishes, looks at all queues each second and hears
-//! the workers' reports. What it sees goes to one [`Scaler`](scaler::Scaler) per pipeline, which asks [`warren_scaling::decide`]
+//! One [`Watch`](watch::Watch) per broker, on one connection, looks at all queues each second and hears the workers' reports. What it sees goes to one [`Scaler`](scaler::Scaler) per pipeline, which asks [`warren_scaling::decide`]
 //! and has its [`Fleet`] carry out the number. In the cluster a fleet is a Deployment, in `local` a set of processes; the
 //! loop is the same.
 
 mod acting;
+mod cordon;
 pub mod fleet;
 pub mod metrics;
+mod orders;
 mod reports;
 mod scaler;
 mod scalers;

@@ -6,4 +6,5 @@ mod handlers;
 mod lifetime;
 mod refusals;
 mod running;
+mod scaling;
 mod thousand;

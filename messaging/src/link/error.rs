@@ -122,6 +122,12 @@ pub enum LinkError {
         /// The queue.
         queue: String,
     },
+    /// It runs out of memory or disk, and reads nothing more from this connection, which has published.
+    #[error("RabbitMQ takes no messages now ({reason}): free memory or disk there")]
+    Blocked {
+        /// The broker's own words.
+        reason: String,
+    },
     /// A channel ended and took its reason with it: mostly because the exchange is gone.
     #[error(
         "RabbitMQ closed the channel: the exchange or queue was deleted, a permission lost, or the connection ended"

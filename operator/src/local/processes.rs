@@ -32,8 +32,11 @@ impl Fleet for Processes {
             let mut side = self.side.lock().await;
             // It ends, or changes to another plan; then there is nothing to be set.
             let Some(side) = side.as_mut() else { return Ok(change.from) };
-            side.scale(change.to, &change.idle);
-            Ok(change.to)
+            let may_go = side.dispensable(&change.idle);
+            let fewest = side.count().saturating_sub(u32::try_from(may_go.len()).unwrap_or(u32::MAX));
+            let to = change.to.max(fewest.min(change.from));
+            side.scale(to, &may_go);
+            Ok(to)
         }
         .boxed()
     }

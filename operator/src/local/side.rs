@@ -1,7 +1,7 @@
 //! One Deployment: as many replicas as are wanted, all of one plan.
 
 use super::{
-    board::{Board, ReplicaId},
+    board::{Board, ReplicaId, ReplicaState},
     pod::PodPlan,
     replica::Replica,
     workspace::Workspace,
@@ -53,6 +53,17 @@ impl Side {
     #[must_use]
     pub fn count(&self) -> u32 {
         u32::try_from(self.replicas.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Those that may end without stopping a busy one: the `idle`, and those whose process is down. One that starts takes
+    /// requests before it is seen to be ready.
+    #[must_use]
+    pub fn dispensable(&self, idle: &BTreeSet<String>) -> BTreeSet<String> {
+        let state = self.surroundings.board.state();
+        let may_go =
+            |id: &ReplicaId, name: &String| idle.contains(name) || state.replicas.get(id) == Some(&ReplicaState::Down);
+        let ids = self.replicas.keys().map(|number| self.id(*number));
+        ids.filter_map(|id| Some(id.to_string()).filter(|name| may_go(&id, name))).collect()
     }
 
     /// Starts or ends replicas until there are `wanted`. Those named in `first` end first, then those with the highest

@@ -1,7 +1,8 @@
 //! One change at a time, and what became of it.
 
-use super::{Scaled, fleet::Change, metrics::Metrics};
+use super::{Scaled, cordon::Cordon, fleet::Change, metrics::Metrics};
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -14,6 +15,22 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 /// The API server hangs.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// It hangs while those that are to go take nothing, which they do for a few seconds only.
+const SHRINK_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A change to be carried out.
+pub struct Intent {
+    /// Of what.
+    pub scaled: Scaled,
+    /// The change.
+    pub change: Change,
+    /// Where its idle workers can be spoken to, by name.
+    pub addresses: BTreeMap<String, String>,
+    /// Asks them to take nothing more.
+    pub cordon: Arc<Cordon>,
+    /// When it was decided.
+    pub decided: Instant,
+}
 
 /// What is being changed, and what was.
 #[derive(Default)]
@@ -38,25 +55,30 @@ impl Acting {
         Some(written.map_or(shown, |(replicas, _)| replicas))
     }
 
-    /// Carries a change out that was decided at `decided`.
-    pub fn act(
-        self: Arc<Self>,
-        scaled: Scaled,
-        change: Change,
-        decided: Instant,
-        metrics: Arc<Metrics>,
-    ) -> impl Future<Output = ()> + Send {
+    /// Carries a change out, and takes nothing else in hand until then.
+    pub fn act(self: Arc<Self>, intent: Intent, metrics: Arc<Metrics>) -> impl Future<Output = ()> + Send {
         // From now on, not from when the task runs.
         self.state().is_acting = true;
         async move {
+            let Intent { scaled, change, addresses, cordon, decided } = intent;
+            let grows = change.to > change.from;
+            let change = if grows { change } else { cordon.narrow(change, addresses).await };
             let (from, to, because) = (change.from, change.to, change.because.clone());
-            let set = tokio::time::timeout(DEADLINE, scaled.fleet.set(change)).await;
-            let outcome = set.unwrap_or(Err(super::fleet::FleetError::Slow));
+            if to == from {
+                // Those that are idle have become busy; it is decided anew.
+                self.done(Some(from));
+                return;
+            }
+            let deadline = if grows { DEADLINE } else { SHRINK_DEADLINE };
+            let set = tokio::time::timeout(deadline, scaled.fleet.set(change)).await;
             let (namespace, pipeline) = (&scaled.title.namespace, &scaled.title.name);
-            match outcome {
+            match set.unwrap_or(Err(super::fleet::FleetError::Slow)) {
                 Ok(set) => {
                     metrics.written(decided.elapsed());
                     tracing::info!(namespace, pipeline, from, to = set, "{because}");
+                    if set != from {
+                        cordon.carried_out();
+                    }
                     self.done(Some(set));
                 }
                 Err(error) => {

@@ -19,14 +19,24 @@ pub struct Change {
     pub from: u32,
     /// How many there should be.
     pub to: u32,
-    /// Names of the workers that have nothing in work: they go first.
+    /// Names of the workers that have nothing in work: they go first, and nobody else that has started.
     pub idle: BTreeSet<String>,
-    /// Names of the workers that have.
+    /// Names of the workers that have, or may have soon.
     pub busy: BTreeSet<String>,
+    /// How many of those that are asked for have not started, as far as is known.
+    pub starting: u32,
     /// Why, in one sentence.
     pub because: String,
     /// Whether this begins a movement: from none, to none, or in another direction than the last change.
     pub turns: bool,
+}
+
+impl Change {
+    /// How many go.
+    #[must_use]
+    pub fn leaving(&self) -> u32 {
+        self.from.saturating_sub(self.to)
+    }
 }
 
 /// Why a number was not carried out. It is decided anew after a pause.

@@ -1,7 +1,7 @@
 //! The workers' own reports, as far as they are fresh and make sense.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 use warren_messaging::message::{Report, Role};
@@ -28,12 +28,20 @@ pub enum News {
 /// The last report of each processor of one pipeline.
 #[derive(Debug, Default)]
 pub struct Reports {
-    workers: HashMap<String, (Instant, Worker)>,
+    workers: HashMap<String, Last>,
+}
+
+#[derive(Debug)]
+struct Last {
+    at: Instant,
+    worker: Worker,
+    /// Where it can be spoken to; of a worker of an older version that is not known.
+    address: Option<String>,
 }
 
 impl Reports {
-    /// Takes a report in.
-    pub fn take(&mut self, report: Report, now: Instant) -> News {
+    /// Takes a report in that came from `address`.
+    pub fn take(&mut self, report: Report, address: Option<String>, now: Instant) -> News {
         if report.role == Role::Web {
             return if report.wake { News::Urgent } else { News::Nothing };
         }
@@ -48,17 +56,28 @@ impl Reports {
             draining: report.draining,
         };
         let stops_busy = worker.draining && worker.in_flight > 0;
-        match self.workers.insert(report.worker, (now, worker)) {
+        match self.workers.insert(report.worker, Last { at: now, worker, address }) {
             None => News::Urgent,
-            Some((_, before)) if stops_busy && !before.draining => News::StopsBusy,
+            Some(before) if stops_busy && !before.worker.draining => News::StopsBusy,
             Some(_) => News::Nothing,
         }
     }
 
     /// The processors that reported lately.
     pub fn fresh(&mut self, now: Instant) -> Vec<Worker> {
-        self.workers.retain(|_, (at, _)| now.duration_since(*at) <= FRESH);
-        self.workers.values().map(|(_, worker)| worker.clone()).collect()
+        self.workers.retain(|_, last| now.duration_since(last.at) <= FRESH);
+        self.workers.values().map(|last| last.worker.clone()).collect()
+    }
+
+    /// What a processor said last.
+    pub fn last(&self, worker: &str) -> Option<&Worker> {
+        self.workers.get(worker).map(|last| &last.worker)
+    }
+
+    /// Where these processors can be spoken to, as far as that is known.
+    pub fn addresses(&self, workers: &BTreeSet<String>) -> BTreeMap<String, String> {
+        let known = workers.iter().filter_map(|name| self.workers.get_key_value(name));
+        known.filter_map(|(name, last)| Some((name.clone(), last.address.clone()?))).collect()
     }
 }
 
@@ -91,9 +110,9 @@ mod tests {
     #[test]
     fn a_worker_that_reports_for_the_first_time_is_news_and_a_stale_one_is_gone() {
         let (mut reports, start) = (Reports::default(), Instant::now());
-        assert_eq!(reports.take(report("a", Role::Processor), start), News::Urgent);
-        assert_eq!(reports.take(report("a", Role::Processor), start + Duration::from_secs(1)), News::Nothing);
-        assert_eq!(reports.take(report("b", Role::Processor), start + Duration::from_secs(4)), News::Urgent);
+        assert_eq!(reports.take(report("a", Role::Processor), None, start), News::Urgent);
+        assert_eq!(reports.take(report("a", Role::Processor), None, start + Duration::from_secs(1)), News::Nothing);
+        assert_eq!(reports.take(report("b", Role::Processor), None, start + Duration::from_secs(4)), News::Urgent);
         assert_eq!(reports.fresh(start + Duration::from_secs(6)).len(), 2);
         let left: Vec<_> =
             reports.fresh(start + Duration::from_secs(7)).into_iter().map(|worker| worker.name).collect();
@@ -103,8 +122,8 @@ mod tests {
     #[test]
     fn the_web_side_wakes_and_is_no_processor() {
         let (mut reports, now) = (Reports::default(), Instant::now());
-        assert_eq!(reports.take(report("w", Role::Web), now), News::Nothing);
-        assert_eq!(reports.take(Report { wake: true, ..report("w", Role::Web) }, now), News::Urgent);
+        assert_eq!(reports.take(report("w", Role::Web), None, now), News::Nothing);
+        assert_eq!(reports.take(Report { wake: true, ..report("w", Role::Web) }, None, now), News::Urgent);
         assert_eq!(reports.fresh(now), []);
     }
 
@@ -112,8 +131,11 @@ mod tests {
     fn a_worker_that_is_stopped_with_work_is_counted_once() {
         let (mut reports, now) = (Reports::default(), Instant::now());
         let draining = || Report { draining: true, ..report("a", Role::Processor) };
-        reports.take(report("a", Role::Processor), now);
-        assert_eq!([reports.take(draining(), now), reports.take(draining(), now)], [News::StopsBusy, News::Nothing]);
+        reports.take(report("a", Role::Processor), None, now);
+        assert_eq!(
+            [reports.take(draining(), None, now), reports.take(draining(), None, now)],
+            [News::StopsBusy, News::Nothing]
+        );
     }
 
     #[test]
@@ -127,11 +149,11 @@ mod tests {
             report("", Role::Processor),
             report(&"a".repeat(300), Role::Processor),
         ] {
-            assert_eq!(reports.take(nonsense, now), News::Nothing);
+            assert_eq!(reports.take(nonsense, None, now), News::Nothing);
         }
         assert_eq!(reports.fresh(now), []);
         for number in 0..2 * MOST_WORKERS {
-            reports.take(report(&number.to_string(), Role::Processor), now);
+            reports.take(report(&number.to_string(), Role::Processor), None, now);
         }
         assert_eq!(reports.fresh(now).len(), MOST_WORKERS);
     }

@@ -2,9 +2,11 @@
 
 use super::{
     Scaled, View,
-    acting::Acting,
+    acting::{Acting, Intent},
+    cordon::Cordon,
     fleet::{Change, Replicas},
     metrics::Metrics,
+    orders::Orders,
     reports::{News, Reports},
 };
 use std::{
@@ -13,8 +15,11 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio_util::task::TaskTracker;
-use warren_messaging::{message::Report, topology::depths::Depths};
-use warren_scaling::{Decision, Memory, Observation, Tier, decide};
+use warren_messaging::{
+    message::{Report, Role},
+    topology::depths::Depths,
+};
+use warren_scaling::{Decision, Memory, Observation, Tier, Worker, decide};
 
 /// A depth that was read longer ago is not known any more.
 const DEPTH_FRESH: Duration = Duration::from_secs(3);
@@ -33,6 +38,7 @@ pub struct Scaler {
     pub scaled: Scaled,
     memory: Memory,
     reports: Reports,
+    cordon: Arc<Cordon>,
     heard: Option<Instant>,
     waiting: Option<(Instant, u64)>,
     tiers: Option<(Instant, Vec<Tier>)>,
@@ -47,11 +53,12 @@ pub struct Scaler {
 
 impl Scaler {
     /// One that has seen nothing yet.
-    pub fn new(scaled: Scaled) -> Self {
+    pub fn new(scaled: Scaled, orders: Arc<Orders>) -> Self {
         Self {
             scaled,
             memory: Memory::default(),
             reports: Reports::default(),
+            cordon: Arc::new(Cordon::new(orders)),
             heard: None,
             waiting: None,
             tiers: None,
@@ -94,10 +101,17 @@ impl Scaler {
         }
     }
 
-    /// Takes a report in.
-    pub fn hear(&mut self, report: Report, now: Instant) -> News {
+    /// Takes a report in that came from `address`.
+    pub fn hear(&mut self, report: Report, address: Option<String>, now: Instant) -> News {
         self.heard = Some(now);
-        self.reports.take(report, now)
+        let (name, is_web) = (report.worker.clone(), report.role == Role::Web);
+        let news = self.reports.take(report, address, now);
+        if is_web && news == News::Urgent {
+            self.cordon.give_up();
+        } else if let Some(worker) = self.reports.last(&name).filter(|_| !is_web) {
+            self.cordon.hear(worker);
+        }
+        news
     }
 
     /// Whether any worker was heard lately.
@@ -128,31 +142,48 @@ impl Scaler {
             ready,
             waiting: self.waiting.filter(|(read, _)| fresh(*read, DEPTH_FRESH)).map(|(_, waiting)| waiting),
             tiers: self.tiers.clone().filter(|(read, _)| fresh(*read, 2 * TIERS_AT_REST)).map(|(_, tiers)| tiers),
-            workers: self.reports.fresh(now),
+            workers: self.workers(now),
         };
         let decision = decide(&seen, &self.scaled.policy, &mut self.memory);
         metrics.decided(&self.scaled.title, &seen, &decision, &self.memory);
         if decision.replicas != replicas {
             self.grown = (decision.replicas > replicas).then_some(now);
-            let change = self.change(&seen, &decision);
-            let acting = self.acting.clone();
-            tasks.spawn(acting.act(self.scaled.clone(), change, now, metrics.clone()));
+            let intent = self.intent(&seen, &decision, now);
+            tasks.spawn(self.acting.clone().act(intent, metrics.clone()));
         }
         self.show(decision, replicas);
+    }
+
+    /// The processors that reported lately. Those that were asked to take nothing, and stay all the same, take some again
+    /// within seconds: they are neither ending nor silent.
+    fn workers(&mut self, now: Instant) -> Vec<Worker> {
+        let mut workers = self.reports.fresh(now);
+        for worker in &mut workers {
+            worker.draining &= !self.cordon.keeps(&worker.name);
+        }
+        workers
+    }
+
+    fn intent(&mut self, seen: &Observation, decision: &Decision, decided: Instant) -> Intent {
+        let change = self.change(seen, decision);
+        let addresses = self.reports.addresses(&change.idle);
+        Intent { scaled: self.scaled.clone(), change, addresses, cordon: self.cordon.clone(), decided }
     }
 
     fn change(&mut self, seen: &Observation, decision: &Decision) -> Change {
         let grows = decision.replicas > seen.replicas;
         let turns = self.grew.replace(grows) != Some(grows) || seen.replicas == 0 || decision.replicas == 0;
-        let names = |busy: bool| {
-            let some = seen.workers.iter().filter(move |worker| (worker.in_flight > 0) == busy);
-            some.map(|worker| worker.name.clone()).collect()
+        let names = |wanted: &dyn Fn(&Worker) -> bool| {
+            seen.workers.iter().filter(|worker| wanted(worker)).map(|worker| worker.name.clone()).collect()
         };
+        // Of one that holds already nobody knows for how long it will: its next word counts.
+        let is_idle = |worker: &Worker| worker.in_flight == 0 && !worker.draining && !self.cordon.keeps(&worker.name);
         Change {
             from: seen.replicas,
             to: decision.replicas,
-            idle: names(false),
-            busy: names(true),
+            idle: names(&is_idle),
+            busy: names(&|worker| worker.in_flight > 0),
+            starting: seen.replicas.saturating_sub(seen.ready),
             because: decision.because.clone(),
             turns,
         }

@@ -1,6 +1,6 @@
 //! All pipelines of one broker.
 
-use super::{PERIOD, Scaled, View, metrics::Metrics, reports::News, scaler::Scaler};
+use super::{PERIOD, Scaled, View, metrics::Metrics, orders::Orders, reports::News, scaler::Scaler};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
@@ -23,6 +23,8 @@ pub struct Leaving {
 
 /// All pipelines of one broker.
 pub struct Scalers {
+    /// The way to their workers.
+    pub orders: Arc<Orders>,
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
     epoch: Instant,
@@ -34,7 +36,8 @@ impl Scalers {
     /// None yet; and the exchanges of those that leave, for who listens to their workers.
     pub fn new(metrics: Arc<Metrics>, tasks: TaskTracker) -> (Self, mpsc::UnboundedReceiver<Leaving>) {
         let (leaving, left) = mpsc::unbounded_channel();
-        (Self { metrics, tasks, epoch: Instant::now(), leaving, known: Mutex::default() }, left)
+        let (orders, known) = (Arc::default(), Mutex::default());
+        (Self { orders, metrics, tasks, epoch: Instant::now(), leaving, known }, left)
     }
 
     /// Takes a pipeline in, or what has changed of it.
@@ -42,7 +45,7 @@ impl Scalers {
         let mut known = self.known();
         match known.get_mut(&scaled.key) {
             Some(scaler) => scaler.scaled = scaled,
-            None => drop(known.insert(scaled.key.clone(), Scaler::new(scaled))),
+            None => drop(known.insert(scaled.key.clone(), Scaler::new(scaled, self.orders.clone()))),
         }
     }
 
@@ -120,11 +123,11 @@ impl Scalers {
         }
     }
 
-    /// Takes a report in; the queues to look at when it cannot wait.
-    pub fn hear(&self, exchange: &str, report: Report) -> Option<Vec<String>> {
+    /// Takes a report in that came from `address`; the queues to look at when it cannot wait.
+    pub fn hear(&self, exchange: &str, report: Report, address: Option<String>) -> Option<Vec<String>> {
         let (now, mut known) = (Instant::now(), self.known());
         let scaler = known.values_mut().find(|scaler| scaler.scaled.topology.exchange == exchange)?;
-        match scaler.hear(report, now) {
+        match scaler.hear(report, address, now) {
             News::Urgent => return Some(scaler.queues(now)),
             News::StopsBusy => self.metrics.stopped_busy(),
             News::Nothing => {}

@@ -5,9 +5,10 @@ use super::{
     scalers::{Leaving, Scalers},
 };
 use futures::StreamExt as _;
-use lapin::{Connection, message::Delivery};
+use lapin::{Connection, Event, message::Delivery};
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,7 +18,7 @@ use tokio::{
 };
 use warren_messaging::{
     link::{LinkError, Opened, Session},
-    topology::{depths::Lanes, reports::ReportQueue},
+    topology::{depths::Lanes, orders, reports::ReportQueue},
 };
 
 /// A broker that takes longer for a look is not looked at any more but connected to anew.
@@ -51,6 +52,7 @@ impl Watch {
     async fn look(&self, tools: &mut Tools<'_>, due: Instant) -> Result<(), LinkError> {
         let queues = self.scalers.queues();
         let depths = tools.lanes.survey(tools.connection, &queues).await?;
+        self.scalers.orders.check(tools.connection);
         self.scalers.see(queues, &depths, due);
         self.bind(tools).await
     }
@@ -72,7 +74,8 @@ impl Watch {
     /// Takes a report in, and looks at its pipeline at once if it cannot wait.
     async fn hear(&self, tools: &mut Tools<'_>, delivery: Delivery) -> Result<(), LinkError> {
         let Ok(report) = serde_json::from_slice(&delivery.data) else { return Ok(()) };
-        let Some(queues) = self.scalers.hear(delivery.exchange.as_str(), report) else { return Ok(()) };
+        let address = orders::address(&delivery.properties);
+        let Some(queues) = self.scalers.hear(delivery.exchange.as_str(), report, address) else { return Ok(()) };
         self.look_at(tools, delivery.exchange.as_str(), queues).await
     }
 
@@ -103,6 +106,33 @@ impl Watch {
 
 impl Session for Watch {
     async fn serve(&mut self, opened: Opened<'_>) -> Result<(), LinkError> {
+        self.scalers.orders.open(opened.connection.create_channel().await?);
+        let scalers = self.scalers.clone();
+        let result = tokio::select! {
+            result = self.watch(&opened) => result,
+            blocked = blocked(opened.connection) => Err(blocked),
+        };
+        scalers.orders.close();
+        result
+    }
+}
+
+/// Until the broker reads nothing more from this connection, as it has given orders and there is an alarm: on another that
+/// has not everything can still be seen.
+async fn blocked(connection: &Connection) -> LinkError {
+    let mut events = pin!(connection.events_listener());
+    loop {
+        match events.next().await {
+            Some(Event::ConnectionBlocked(reason)) => return LinkError::Blocked { reason },
+            Some(_) => {}
+            // The connection is away, which is noticed where it is used.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Watch {
+    async fn watch(&mut self, opened: &Opened<'_>) -> Result<(), LinkError> {
         let connection = opened.connection;
         let reports = ReportQueue::open(connection).await?;
         let mut tools = Tools { connection, lanes: Lanes::default(), reports, bound: HashMap::new() };
