@@ -21,17 +21,20 @@ pub struct ReportQueue {
 }
 
 impl ReportQueue {
-    /// Opens one that is bound to nothing yet.
+    /// Opens one that is bound to nothing yet, named after one of the exchanges: users whose rights end at their
+    /// pipelines' names may have it too.
     ///
     /// # Errors
     /// The broker refuses, or the connection is of no more use.
-    pub async fn open(connection: &Connection) -> lapin::Result<Self> {
+    pub async fn open(connection: &Connection, exchange: &str) -> lapin::Result<Self> {
+        // Another operator, or this one's last connection, may still have its own.
+        let name = format!("{exchange}.scaling.{}", jiff::Timestamp::now().as_nanosecond());
         let channel = connection.create_channel().await?;
         let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
         let mut arguments = FieldTable::default();
         arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(WORTHLESS_AFTER));
         arguments.insert("x-max-length".into(), AMQPValue::LongInt(MOST_REPORTS));
-        let name = channel.queue_declare("".into(), options, arguments).await?.name().clone();
+        let name = channel.queue_declare(name.into(), options, arguments).await?.name().clone();
         let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
         let consumer = channel.basic_consume(name.clone(), "".into(), options, FieldTable::default()).await?;
         Ok(Self { name, consumer })
