@@ -13,7 +13,7 @@ use crate::{
 /// How many processors there should be, and why.
 ///
 /// Holds for every input: the number is at least `policy.min` and at most `policy.max`, except that replicas which are
-/// busy, or of which nobody knows, stay; more work never leads to fewer; what is unknown never leads to fewer; and
+/// busy, which start, or of which nobody knows, stay; more work never leads to fewer; what is unknown never leads to fewer; and
 /// deciding once more at the same moment, with the number carried out, changes nothing.
 pub fn decide(seen: &Observation, policy: &Policy, memory: &mut Memory) -> Decision {
     let anything_ended = memory.learn(seen);
@@ -29,8 +29,15 @@ pub fn decide(seen: &Observation, policy: &Policy, memory: &mut Memory) -> Decis
     if wanted > seen.replicas {
         return grow(seen, policy, &need, wanted, memory);
     }
-    let keep = keep(seen, policy, is_work, memory).max(engaged).min(seen.replicas);
+    let stay = engaged.saturating_add(arriving(seen, memory));
+    let keep = keep(seen, policy, is_work, memory).max(stay).min(seen.replicas);
     shrink(seen, policy, &need, keep, memory)
+}
+
+/// How many start: Kubernetes would end them first, and they may have taken a request before anybody hears of them. Once
+/// they report they go like any other.
+fn arriving(seen: &Observation, memory: &Memory) -> u32 {
+    seen.starting().min(memory.starts.arriving(seen.at))
 }
 
 /// Nobody knows how much there is to do.
@@ -79,14 +86,28 @@ fn shrink(seen: &Observation, policy: &Policy, need: &Need, keep: u32, memory: &
         memory.lull.stepped(seen.at);
         memory.starts.follow(replicas, seen.at);
     }
-    explain(seen, policy, need, keep, replicas, idle.as_secs())
+    let arriving = arriving(seen, memory);
+    explain(seen, policy, need, Kept { replicas, keep, arriving, idle: idle.as_secs() })
+}
+
+/// What [`shrink`] came to.
+struct Kept {
+    replicas: u32,
+    /// The fewest that had to stay.
+    keep: u32,
+    arriving: u32,
+    /// Seconds without work.
+    idle: u64,
 }
 
 /// Names the rule that kept the number where it is.
-fn explain(seen: &Observation, policy: &Policy, need: &Need, keep: u32, replicas: u32, idle: u64) -> Decision {
+fn explain(seen: &Observation, policy: &Policy, need: &Need, kept: Kept) -> Decision {
+    let Kept { replicas, keep, arriving, idle } = kept;
     let (asked, silent, busy) = (need.replicas.min(need.usable), seen.silent(), seen.busy());
     let (reason, limit) = if silent > 0 && keep > asked.max(busy) && replicas == keep {
         (Reason::WorkersSilent, format!("; {silent} that do not report may be busy, so they stay"))
+    } else if arriving > 0 && keep > asked.max(busy) && replicas == keep {
+        (Reason::ScalingDown, format!("; {arriving} are starting and go once they are known to be idle"))
     } else if replicas > policy.max {
         (Reason::ScalingDown, format!("; maxReplicas is {}, but {busy} are busy and go when they are done", policy.max))
     } else if asked > replicas {

@@ -62,6 +62,12 @@ impl Observation {
         count(self.workers.iter().filter(|worker| !worker.draining && worker.in_flight > 0).count())
     }
 
+    /// Replicas that neither report nor are ready: they have not started, as far as anybody knows.
+    #[must_use]
+    pub fn starting(&self) -> u32 {
+        self.replicas.saturating_sub(self.ready.max(self.live()))
+    }
+
     /// Replicas that are ready and do not report: nobody knows whether they have work.
     #[must_use]
     pub fn silent(&self) -> u32 {

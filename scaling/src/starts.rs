@@ -29,6 +29,8 @@ const NEW_BURST: Duration = Duration::from_secs(10);
 /// The quickest start is forgotten by this factor with each one, so that an image that got slower is learned.
 const FORGET: f64 = 1.02;
 const LARGEST_WAVE: u32 = 1000;
+/// A replica that was asked for this long ago and was not heard of since has no room, or no image: most take seconds.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// What is known of how replicas start.
 #[derive(Clone, Debug)]
@@ -97,9 +99,8 @@ impl Starts {
         for _ in self.replicas..replicas {
             self.asked.push_back(at);
         }
-        for _ in replicas..self.replicas {
-            self.asked.pop_back();
-        }
+        // Whether those that went had arrived shows at the next look.
+        self.asked.drain(..self.asked.len().saturating_sub(replicas as usize));
         self.replicas = replicas;
     }
 
@@ -139,6 +140,13 @@ impl Starts {
         self.asked.len()
     }
 
+    /// How many of those may arrive any moment, and have work before they are heard of.
+    #[must_use]
+    pub fn arriving(&self, at: Duration) -> u32 {
+        let arriving = self.asked.iter().filter(|asked| !is_stuck(**asked, at)).count();
+        u32::try_from(arriving).unwrap_or(u32::MAX)
+    }
+
     fn arrive(&mut self, at: Duration) {
         let Some(asked) = self.asked.pop_front() else { return };
         let took = at.saturating_sub(asked);
@@ -162,6 +170,10 @@ impl Starts {
         let oldest = self.asked.front().map(|asked| at.saturating_sub(*asked));
         oldest.zip(self.quickest).is_some_and(|(age, quickest)| age > in_time(quickest))
     }
+}
+
+fn is_stuck(asked: Duration, at: Duration) -> bool {
+    at.saturating_sub(asked) >= STUCK
 }
 
 fn in_time(quickest: Duration) -> Duration {

@@ -45,7 +45,7 @@ impl Cordon {
         let (asked, others) = candidates(&change, &addresses);
         let held = self.ask(&asked).await;
         let may_go = fill(held, others, change.leaving());
-        narrowed(change, may_go, asked.into_keys())
+        narrowed(change, may_go)
     }
 
     /// Takes a worker's report in.
@@ -145,12 +145,10 @@ fn fill(held: BTreeSet<String>, others: Vec<String>, wanted: u32) -> BTreeSet<St
 }
 
 /// The change, if of those that have started at most these may go; who was asked in vain has, or may get, work.
-fn narrowed(change: Change, may_go: BTreeSet<String>, asked: impl Iterator<Item = String>) -> Change {
+fn narrowed(change: Change, may_go: BTreeSet<String>) -> Change {
     let able = u32::try_from(may_go.len()).unwrap_or(u32::MAX).saturating_add(change.starting);
     let to = change.from - change.leaving().min(able);
-    let refused = asked.filter(|name| !may_go.contains(name));
-    let busy = change.busy.iter().cloned().chain(refused).collect();
-    Change { to, idle: may_go, busy, ..change }
+    Change { to, idle: may_go, ..change }
 }
 
 #[cfg(test)]

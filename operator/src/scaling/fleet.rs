@@ -21,9 +21,7 @@ pub struct Change {
     pub to: u32,
     /// Names of the workers that have nothing in work: they go first, and nobody else that has started.
     pub idle: BTreeSet<String>,
-    /// Names of the workers that have, or may have soon.
-    pub busy: BTreeSet<String>,
-    /// How many of those that are asked for have not started, as far as is known.
+    /// How many of those that are asked for are neither ready nor report.
     pub starting: u32,
     /// Why, in one sentence.
     pub because: String,

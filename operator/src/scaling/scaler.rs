@@ -182,8 +182,7 @@ impl Scaler {
             from: seen.replicas,
             to: decision.replicas,
             idle: names(&is_idle),
-            busy: names(&|worker| worker.in_flight > 0),
-            starting: seen.replicas.saturating_sub(seen.ready),
+            starting: seen.starting(),
             because: decision.because.clone(),
             turns,
         }

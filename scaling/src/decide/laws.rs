@@ -123,6 +123,16 @@ proptest! {
     }
 
     #[test]
+    fn those_that_were_just_asked_for_stay_until_they_are_heard_of(policy in policy(), (past, now) in history()) {
+        let mut memory = after(&past, &policy);
+        let before = decide(&now, &policy, &mut memory).replicas;
+        let at = now.at + Duration::from_secs(1);
+        let next = Observation { at, replicas: before, ready: now.ready.min(before), ..now.clone() };
+        let added = before.saturating_sub(now.replicas).min(next.starting());
+        prop_assert!(decide(&next, &policy, &mut memory).replicas >= added);
+    }
+
+    #[test]
     fn zero_is_reached_only_when_nothing_is_in_work(policy in policy(), (past, now) in history()) {
         let decision = decide(&now, &policy, &mut after(&past, &policy));
         if decision.replicas == 0 && now.replicas > 0 {

@@ -109,6 +109,21 @@ fn a_lowered_maximum_drains_and_does_not_kill() {
 }
 
 #[test]
+fn those_that_start_stay_until_they_are_heard_of_or_stuck() {
+    let mut memory = Memory::default();
+    decide(&seen(0, 0, 6, 0), &Policy { target: Target::BacklogPerReplica(1), ..POLICY }, &mut memory);
+    let policy = Policy { max: 1, idle: Duration::ZERO, ..POLICY };
+    let starting = |second, waiting| Observation { ready: 0, workers: Vec::new(), ..seen(second, 2, waiting, 0) };
+    for second in 1..30 {
+        let decision = decide(&starting(second, 0), &policy, &mut memory);
+        assert_eq!((decision.replicas, decision.reason), (2, Reason::ScalingDown));
+        assert!(decision.because.ends_with("2 are starting and go once they are known to be idle"), "{decision:?}");
+    }
+    assert_eq!(decide(&starting(30, 0), &policy, &mut memory.clone()).replicas, 0, "they will not come");
+    assert_eq!(decide(&seen(30, 2, 0, 1), &policy, &mut memory).replicas, 1, "one is busy, one idle");
+}
+
+#[test]
 fn a_retry_that_falls_due_keeps_the_last_replica_and_a_distant_one_does_not() {
     for (delay, left) in [(20, 1), (600, 0)] {
         let mut memory = Memory::default();

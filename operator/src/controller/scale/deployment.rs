@@ -2,7 +2,7 @@
 
 use super::{
     super::{children::Children, context::Context, events::Events},
-    victims::{Candidate, DELETION_COST, LOW, choose},
+    victims::{Candidate, DELETION_COST, LOW, Stage, choose},
     write,
 };
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     scaling::fleet::{Change, Fleet, FleetError, Replicas},
 };
 use futures::future::{BoxFuture, FutureExt as _, try_join_all};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
@@ -18,6 +19,9 @@ use kube::{
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// A pod that is older and whose worker does not run has no room or no image, or fails: it will hardly take a request now.
+const STUCK: SignedDuration = SignedDuration::from_secs(30);
 
 /// The processors of one pipeline in a cluster.
 pub struct DeploymentFleet {
@@ -50,8 +54,9 @@ impl DeploymentFleet {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let pods = api.list(&ListParams::default().labels(&self.selector)).await?;
         let staying = pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
-        let candidates: Vec<_> = staying.map(candidate).collect();
-        let choice = choose(&candidates, change.from - change.to, &change.idle, &change.busy);
+        let now = Timestamp::now();
+        let candidates: Vec<_> = staying.map(|pod| candidate(pod, now)).collect();
+        let choice = choose(&candidates, change.from - change.to, &change.idle);
         let marks = choice.mark.iter().map(|name| (name, json!(LOW)));
         let unmarks = choice.unmark.iter().map(|name| (name, Value::Null));
         try_join_all(marks.chain(unmarks).map(|(name, cost)| mark(&api, name, cost))).await?;
@@ -69,13 +74,33 @@ async fn mark(api: &Api<Pod>, name: &str, cost: Value) -> kube::Result<()> {
     }
 }
 
-fn candidate(pod: &Pod) -> Candidate {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+fn candidate(pod: &Pod, now: Timestamp) -> Candidate {
+    let age = pod.metadata.creation_timestamp.as_ref().map(|created| now.duration_since(created.0));
     Candidate {
         name: pod.name_any(),
-        ready: conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+        stage: stage(pod),
+        may_work: runs(pod) || age.is_none_or(|age| age < STUCK),
         marked: pod.annotations().get(DELETION_COST).is_some_and(|cost| cost == LOW),
     }
+}
+
+fn stage(pod: &Pod) -> Stage {
+    let status = pod.status.as_ref();
+    let mut conditions = status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let is_ready = conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    match status.and_then(|status| status.phase.as_deref()) {
+        _ if is_ready => Stage::Ready,
+        _ if pod.spec.as_ref().is_none_or(|spec| spec.node_name.is_none()) => Stage::Unscheduled,
+        Some("Pending") | None => Stage::Pending,
+        Some(_) => Stage::Unready,
+    }
+}
+
+/// Whether its worker runs, or did when the kubelet last looked.
+fn runs(pod: &Pod) -> bool {
+    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let mut workers = statuses.filter(|status| status.name == Side::Processor.container());
+    workers.any(|worker| worker.state.as_ref().is_some_and(|state| state.running.is_some()))
 }
 
 impl Fleet for DeploymentFleet {

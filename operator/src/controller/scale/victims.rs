@@ -1,22 +1,41 @@
 //! Which pods go when their number shrinks. Pure.
 //!
-//! Kubernetes takes pods that are pending or not ready first, then those with the lowest `pod-deletion-cost`; it knows
-//! nothing of who is busy. So the idle ones that should go get a low cost before the number is written.
+//! Kubernetes takes pods that are not scheduled first, then pending ones, then those that are not ready, and among equals
+//! those with the lowest `pod-deletion-cost`; it knows nothing of who is busy. So those that should go get a low cost before
+//! the number is written, and no more go than Kubernetes finds before it comes to one that should stay.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// The annotation that Kubernetes goes by.
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// The cost of a pod that should go; others have none, which is 0.
 pub const LOW: &str = "-100";
 
+/// How far a pod has come; Kubernetes takes them in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// It has no node.
+    Unscheduled,
+    /// Not all of its containers have ever started.
+    Pending,
+    /// It runs and is not ready.
+    Unready,
+    /// It is ready.
+    Ready,
+}
+
 /// A pod, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Its name, which is its worker's.
     pub name: String,
-    /// Whether it is ready.
-    pub ready: bool,
+    /// How far it has come.
+    pub stage: Stage,
+    /// Whether it may have taken a request, or take one any moment, though nobody has heard of it.
+    pub may_work: bool,
     /// Whether it has a low cost from an earlier time.
     pub marked: bool,
 }
@@ -32,42 +51,46 @@ pub struct Choice {
     pub going: u32,
 }
 
-/// Chooses at most `leaving` of `pods`.
+/// Chooses at most `leaving` of `pods`, of which the `idle` ones are known to take nothing more.
 #[must_use]
-pub fn choose(pods: &[Candidate], leaving: u32, idle: &BTreeSet<String>, busy: &BTreeSet<String>) -> Choice {
-    let (ready, starting): (Vec<_>, Vec<_>) = pods.iter().partition(|pod| pod.ready);
-    // Kubernetes would take it first, whatever it costs.
-    if starting.iter().any(|pod| busy.contains(&pod.name)) {
-        return Choice::default();
+pub fn choose(pods: &[Candidate], leaving: u32, idle: &BTreeSet<String>) -> Choice {
+    let may_go = |pod: &Candidate| idle.contains(&pod.name) || !pod.may_work;
+    let mut stages: BTreeMap<Stage, Vec<&Candidate>> = BTreeMap::new();
+    for pod in pods {
+        stages.entry(pod.stage).or_default().push(pod);
     }
-    let first = count(starting.len()).min(leaving);
-    let may_go: BTreeMap<_, _> =
-        ready.iter().filter(|pod| idle.contains(&pod.name)).map(|pod| (&pod.name, pod.marked)).collect();
-    let second = count(may_go.len()).min(leaving - first);
-    // Those with a mark first: they cost no call.
-    let mut order: Vec<_> = may_go.iter().collect();
-    order.sort_by_key(|(name, marked)| (!**marked, std::cmp::Reverse(**name)));
-    let chosen: BTreeSet<_> = order.iter().take(second as usize).map(|(name, _)| (**name).clone()).collect();
+    let mut going: Vec<&Candidate> = Vec::new();
+    for pods in stages.values_mut() {
+        // Those with a mark first: they cost no call.
+        pods.sort_by_key(|pod| (!may_go(pod), !pod.marked, Reverse(&pod.name)));
+        let missing = (leaving as usize).saturating_sub(going.len());
+        going.extend(pods.iter().filter(|pod| may_go(pod)).take(missing));
+        if pods.iter().any(|pod| !may_go(pod)) {
+            break;
+        }
+    }
+    let goes = |pod: &Candidate| going.iter().any(|chosen| chosen.name == pod.name);
     let names = |wanted: &dyn Fn(&Candidate) -> bool| {
-        ready.iter().filter(|pod| wanted(pod)).map(|pod| pod.name.clone()).collect()
+        pods.iter().filter(|pod| wanted(pod)).map(|pod| pod.name.clone()).collect()
     };
     Choice {
-        mark: names(&|pod| chosen.contains(&pod.name) && !pod.marked),
-        unmark: names(&|pod| !chosen.contains(&pod.name) && pod.marked),
-        going: first + second,
+        mark: names(&|pod| goes(pod) && !pod.marked),
+        unmark: names(&|pod| !goes(pod) && pod.marked),
+        going: u32::try_from(going.len()).unwrap_or(u32::MAX),
     }
-}
-
-fn count(of: usize) -> u32 {
-    u32::try_from(of).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn pod(name: &str, ready: bool, marked: bool) -> Candidate {
-        Candidate { name: name.into(), ready, marked }
+    fn pod(name: &str, stage: Stage, marked: bool) -> Candidate {
+        Candidate { name: name.into(), stage, may_work: true, marked }
+    }
+
+    /// One that has not started for so long that it will not.
+    fn stuck(name: &str, stage: Stage) -> Candidate {
+        Candidate { may_work: false, ..pod(name, stage, false) }
     }
 
     fn names(names: &[&str]) -> BTreeSet<String> {
@@ -76,29 +99,42 @@ mod tests {
 
     #[test]
     fn idle_pods_go_and_no_more_than_there_are() {
-        let pods = [pod("a", true, false), pod("b", true, false), pod("c", true, false)];
-        let choice = choose(&pods, 2, &names(&["a", "c"]), &names(&["b"]));
+        let pods = ["a", "b", "c"].map(|name| pod(name, Stage::Ready, false));
+        let choice = choose(&pods, 2, &names(&["a", "c"]));
         assert_eq!(choice, Choice { mark: vec!["a".into(), "c".into()], unmark: vec![], going: 2 });
-        assert_eq!(choose(&pods, 3, &names(&["a"]), &names(&["b", "c"])).going, 1);
+        assert_eq!(choose(&pods, 3, &names(&["a"])).going, 1);
     }
 
     #[test]
-    fn pods_that_have_not_started_go_first_and_need_no_mark() {
-        let pods = [pod("a", true, false), pod("b", false, false), pod("c", false, false)];
-        let choice = choose(&pods, 2, &names(&["a"]), &names(&[]));
-        assert_eq!(choice, Choice { going: 2, ..Choice::default() });
+    fn pods_that_will_not_start_go_first() {
+        let pods = [pod("a", Stage::Ready, false), stuck("b", Stage::Unscheduled), stuck("c", Stage::Pending)];
+        let choice = choose(&pods, 2, &names(&["a"]));
+        assert_eq!((choice.mark, choice.going), (vec!["b".into(), "c".into()], 2));
+        assert_eq!(choose(&pods, 3, &names(&["a"])).going, 3);
     }
 
     #[test]
-    fn a_busy_pod_that_is_not_ready_stops_it_all() {
-        let pods = [pod("a", true, false), pod("b", false, false)];
-        assert_eq!(choose(&pods, 1, &names(&["a"]), &names(&["b"])), Choice::default());
+    fn nobody_goes_whom_kubernetes_would_take_after_one_that_should_stay() {
+        let idle = names(&["a"]);
+        for stage in [Stage::Unscheduled, Stage::Pending, Stage::Unready] {
+            let pods = [pod("a", Stage::Ready, false), pod("b", stage, false)];
+            assert_eq!(choose(&pods, 1, &idle), Choice::default(), "one that is {stage:?} may have a request");
+        }
+        let pods = [pod("a", Stage::Ready, false), pod("b", Stage::Pending, false), stuck("c", Stage::Pending)];
+        assert_eq!(choose(&pods, 2, &idle), Choice { mark: vec!["c".into()], unmark: vec![], going: 1 });
+    }
+
+    #[test]
+    fn an_idle_pod_that_is_not_ready_goes_first() {
+        let pods = [pod("a", Stage::Ready, false), pod("b", Stage::Unready, false)];
+        let choice = choose(&pods, 1, &names(&["a", "b"]));
+        assert_eq!(choice, Choice { mark: vec!["b".into()], unmark: vec![], going: 1 });
     }
 
     #[test]
     fn marks_of_an_earlier_time_are_used_or_taken_back() {
-        let pods = [pod("a", true, false), pod("b", true, true), pod("c", true, true)];
-        let choice = choose(&pods, 1, &names(&["a", "b"]), &names(&["c"]));
+        let pods = [pod("a", Stage::Ready, false), pod("b", Stage::Ready, true), pod("c", Stage::Ready, true)];
+        let choice = choose(&pods, 1, &names(&["a", "b"]));
         assert_eq!(choice, Choice { mark: vec![], unmark: vec!["c".into()], going: 1 });
     }
 }
