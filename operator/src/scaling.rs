@@ -59,6 +59,8 @@ pub struct View {
     pub decision: Decision,
     /// Requests that wait, if that is known.
     pub backlog: Option<u64>,
+    /// Why the number could not be set, if it could not.
+    pub trouble: Option<String>,
 }
 
 /// All watches, one per broker.

@@ -23,6 +23,8 @@ pub enum Reason {
     Paused,
     /// How Warren counts them.
     Scaling(warren_scaling::Reason),
+    /// Their number cannot be set.
+    ScalingRefused,
     /// Nothing is known yet.
     Pending,
     /// The resource says something impossible.
@@ -63,7 +65,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of those that a person may have to act on.
-    pub const PROBLEMS: [Self; 21] = [
+    pub const PROBLEMS: [Self; 22] = [
         Self::InvalidSpec,
         Self::SecretNotFound,
         Self::SecretKeyMissing,
@@ -82,6 +84,7 @@ impl Reason {
         Self::PodsFailing,
         Self::ApiError,
         Self::Paused,
+        Self::ScalingRefused,
         Self::Scaling(warren_scaling::Reason::AtMaximum),
         Self::Scaling(warren_scaling::Reason::BacklogUnknown),
         Self::Scaling(warren_scaling::Reason::WorkersSilent),
@@ -100,6 +103,7 @@ impl Reason {
             Self::External => "External",
             Self::Paused => "Paused",
             Self::Scaling(reason) => reason.as_str(),
+            Self::ScalingRefused => "ScalingRefused",
             Self::Pending => "Pending",
             Self::InvalidSpec => "InvalidSpec",
             Self::SecretNotFound => "SecretNotFound",

@@ -104,6 +104,10 @@ pub fn verdict(resource: &ProcessingPipeline, view: Option<&View>) -> Verdict {
     if processor.scaling.mode == ScalingMode::External {
         return Verdict::fails(Reason::External, "spec.processor.replicas says how many processors run");
     }
+    if let Some((decision, trouble)) = view.and_then(|view| Some((&view.decision, view.trouble.as_ref()?))) {
+        let message = format!("{trouble}; it is tried again. Wanted: {}", decision.because);
+        return Verdict::fails(Reason::ScalingRefused, message);
+    }
     match view.map(|view| &view.decision) {
         None => Verdict::unknown("no decision was made yet"),
         Some(decision) if decision.reason.is_blind() => {
@@ -132,7 +136,7 @@ mod tests {
 
     fn view(backlog: Option<u64>) -> View {
         let decision = Decision { replicas: 1, reason: warren_scaling::Reason::Steady, because: String::new() };
-        View { decision, backlog }
+        View { decision, backlog, trouble: None }
     }
 
     #[test]

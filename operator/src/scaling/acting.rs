@@ -41,6 +41,8 @@ struct State {
     is_acting: bool,
     written: Option<(u32, Instant)>,
     failures: u32,
+    /// What the last change failed with.
+    trouble: Option<String>,
     not_before: Option<Instant>,
 }
 
@@ -55,6 +57,11 @@ impl Acting {
         Some(written.map_or(shown, |(replicas, _)| replicas))
     }
 
+    /// Why the last number could not be set, if it could not.
+    pub fn trouble(&self) -> Option<String> {
+        self.state().trouble.clone()
+    }
+
     /// Carries a change out, and takes nothing else in hand until then.
     pub fn act(self: Arc<Self>, intent: Intent, metrics: Arc<Metrics>) -> impl Future<Output = ()> + Send {
         // From now on, not from when the task runs.
@@ -66,7 +73,7 @@ impl Acting {
             let (from, to, because) = (change.from, change.to, change.because.clone());
             if to == from {
                 // Those that are idle have become busy; it is decided anew.
-                self.done(Some(from));
+                self.done(Ok(from));
                 return;
             }
             let deadline = if grows { DEADLINE } else { SHRINK_DEADLINE };
@@ -79,22 +86,24 @@ impl Acting {
                     if set != from {
                         cordon.carried_out();
                     }
-                    self.done(Some(set));
+                    self.done(Ok(set));
                 }
                 Err(error) => {
-                    let pause = self.done(None);
-                    tracing::warn!(namespace, pipeline, from, to, ?pause, "{}; trying again", Chain(&error));
+                    let error = Chain(&error).to_string();
+                    let pause = self.done(Err(error.clone()));
+                    tracing::warn!(namespace, pipeline, from, to, ?pause, "{error}; trying again");
                 }
             }
         }
     }
 
     /// The pause until the next attempt.
-    fn done(&self, set: Option<u32>) -> Duration {
+    fn done(&self, set: Result<u32, String>) -> Duration {
         let (mut state, now) = (self.state(), Instant::now());
         state.is_acting = false;
-        state.written = set.map(|replicas| (replicas, now));
-        state.failures = if set.is_some() { 0 } else { state.failures.saturating_add(1) };
+        state.failures = if set.is_ok() { 0 } else { state.failures.saturating_add(1) };
+        state.written = set.as_ref().ok().map(|replicas| (*replicas, now));
+        state.trouble = set.err();
         let pause = match state.failures {
             0 => Duration::ZERO,
             failures => FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(8)).min(LONGEST_PAUSE),

@@ -127,7 +127,7 @@ impl Scaler {
     /// What can be told of it.
     pub fn view(&self) -> Option<View> {
         let backlog = self.waiting.map(|(_, waiting)| waiting);
-        Some(View { decision: self.shown.clone()?, backlog })
+        Some(View { decision: self.shown.clone()?, backlog, trouble: self.acting.trouble() })
     }
 
     /// Decides, and begins to carry it out. `at` counts from a fixed moment to `now`.
