@@ -180,6 +180,23 @@ mod tests {
         }
     }
 
+    /// As the page names them: of a counter with its suffix.
+    fn names(exposition: &str) -> Vec<String> {
+        let types = exposition.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let name = |(name, kind): (&str, &str)| if kind == "counter" { format!("{name}_total") } else { name.into() };
+        types.map(name).collect()
+    }
+
+    #[test]
+    fn every_metric_is_in_the_page_about_them() {
+        let page = include_str!("../../docs/metrics.md");
+        let names = names(&Tally::new(1).exposition());
+        assert_eq!(names.len(), 6, "{names:?}");
+        for name in names {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
     #[test]
     fn a_request_is_in_flight_until_its_guard_is_gone() {
         let tally = Tally::new(1);

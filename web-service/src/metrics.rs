@@ -78,3 +78,28 @@ impl Metrics {
         registry.register("results_batch_messages", "Messages recorded by one transaction", self.batch.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the page names them: of a counter with its suffix.
+    fn names(exposition: &str) -> Vec<String> {
+        let types = exposition.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let name = |(name, kind): (&str, &str)| if kind == "counter" { format!("{name}_total") } else { name.into() };
+        types.map(name).collect()
+    }
+
+    #[test]
+    fn every_metric_is_in_the_page_about_them() {
+        let metrics = Metrics::default();
+        metrics.refuse("unavailable");
+        metrics.ended.get_or_create(&Outcome { outcome: "succeeded" }).inc();
+        let page = include_str!("../../docs/metrics.md");
+        let names = names(&metrics.encode());
+        assert_eq!(names.len(), 6, "{names:?}");
+        for name in names {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}

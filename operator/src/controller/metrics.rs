@@ -91,3 +91,34 @@ impl Metrics {
         registry.register("api_requests", "Requests to the API server, watches included", self.requests.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scaling::Title;
+    use warren_scaling::{Decision, Memory, Observation};
+
+    /// As the page names them: of a counter with its suffix.
+    fn names(exposition: &str) -> Vec<String> {
+        let types = exposition.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let name = |(name, kind): (&str, &str)| if kind == "counter" { format!("{name}_total") } else { name.into() };
+        types.map(name).collect()
+    }
+
+    #[test]
+    fn every_metric_is_in_the_page_about_them() {
+        let metrics = Metrics::default();
+        metrics.reconciled(Reason::Running, Duration::ZERO);
+        metrics.requested(&axum::http::Method::GET);
+        let title = Title { namespace: "n".into(), name: "p".into() };
+        let decision = Decision { replicas: 1, reason: warren_scaling::Reason::Steady, because: String::new() };
+        let seen = Observation { waiting: Some(1), ..Observation::default() };
+        metrics.scaling.decided(&title, &seen, &decision, &Memory::default());
+        let page = include_str!("../../../docs/metrics.md");
+        let names = names(&metrics.encode());
+        assert_eq!(names.len(), 16, "{names:?}");
+        for name in names {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}
