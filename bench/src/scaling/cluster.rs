@@ -1,4 +1,4 @@
-//! Where Pods run: how long they take to start, what they do when they are told to stop, and when they report.
+//! Where Pods run: how long they take to start and what they do when they are told to stop.
 
 use std::time::Duration;
 
@@ -14,9 +14,6 @@ pub struct Cluster {
     /// Whether a Pod that is told to stop finishes what it has, as `warren-processor` does; otherwise the broker delivers
     /// that once more.
     pub drains: bool,
-    /// Whether a processor whose last report said that it rests reports at once when a request begins, and not only each
-    /// second.
-    pub eager_reports: bool,
 }
 
 /// What a Pod's start takes of cores is this multiple of the least, drawn anew for each: then thirty at once are at work
@@ -24,17 +21,11 @@ pub struct Cluster {
 pub const SPREAD: std::ops::Range<f64> = 1.0..1.6;
 
 /// As measured on a node with two cores: one Pod alone is at work after 0.6 s, the first of thirty after 7 s.
-pub const SMALL_NODE: Cluster = Cluster {
-    wait: Duration::from_millis(150),
-    cpu_seconds: 0.48,
-    cores: Some(2.0),
-    drains: true,
-    eager_reports: false,
-};
+pub const SMALL_NODE: Cluster =
+    Cluster { wait: Duration::from_millis(150), cpu_seconds: 0.48, cores: Some(2.0), drains: true };
 
 /// Enough nodes, with the image on each of them.
-pub const LARGE: Cluster =
-    Cluster { wait: Duration::from_secs(1), cpu_seconds: 0.5, cores: None, drains: true, eager_reports: false };
+pub const LARGE: Cluster = Cluster { wait: Duration::from_secs(1), cpu_seconds: 0.5, cores: None, drains: true };
 
 impl Cluster {
     /// How long one Pod alone takes to start, on average.

@@ -24,10 +24,8 @@ use trace::KINDS;
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let hold = |cluster: Cluster| {
-        let cluster = Cluster { eager_reports: options.eager_reports, ..cluster };
-        KINDS.iter().map(|kind| Contest::hold(kind, cluster, options.seeds)).collect::<Vec<_>>()
-    };
+    let hold =
+        |cluster: Cluster| -> Vec<_> { KINDS.iter().map(|kind| Contest::hold(kind, cluster, options.seeds)).collect() };
     let (large, small) = (hold(LARGE), hold(SMALL_NODE));
     let page = pages::figures(&large, &small, options.seeds);
     println!("{page}");

@@ -11,10 +11,6 @@ pub struct Options {
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub seeds: u32,
 
-    /// Have processors report at once when a request begins after a rest, and not only each second
-    #[arg(long)]
-    pub eager_reports: bool,
-
     /// Also write all figures to this file, as a page of its own
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,

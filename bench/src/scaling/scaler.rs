@@ -23,7 +23,7 @@ pub trait Scaler {
         false
     }
 
-    /// Whether it tells Kubernetes which Pods are idle, so that those go first.
+    /// Whether it asks idle Pods to take nothing more, and has Kubernetes take only those that say so.
     fn spares_the_busy(&self) -> bool {
         false
     }

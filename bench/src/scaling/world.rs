@@ -4,6 +4,7 @@
 //! nothing else; what it asks for is carried out a little later. The same seed gives the same run.
 
 mod broker;
+mod cordon;
 mod events;
 mod pod;
 mod replicas;
@@ -19,6 +20,7 @@ use crate::{
     trace::{RETRY_DELAYS, Trace},
 };
 use broker::Broker;
+use cordon::Asking;
 use events::{Event, Events, PodId};
 use pod::Pod;
 use rand::{SeedableRng as _, rngs::ChaCha8Rng};
@@ -49,6 +51,8 @@ pub struct World<'a> {
     reports: Reports,
     /// Replicas asked for.
     asked: u32,
+    /// What is asked of processors before there are fewer.
+    asking: Option<Asking>,
     /// Since when each request is in the queue.
     queued: Vec<Duration>,
     /// How many attempts each request has had.
@@ -92,6 +96,7 @@ impl<'a> World<'a> {
             starting: Starting::new(cluster.cores),
             reports: Reports::default(),
             asked: 0,
+            asking: None,
             queued: vec![Duration::ZERO; trace.messages.len()],
             attempts: vec![0; trace.messages.len()],
             record: Record { begin: trace.begin(), asked: start.clone(), pods: start, ..Record::default() },
@@ -116,7 +121,12 @@ impl<'a> World<'a> {
                 self.look();
                 self.events.push(self.scaler.next_look(), Event::Look);
             }
-            Event::Wake => self.look(),
+            Event::Wake => {
+                self.give_up();
+                self.look();
+            }
+            Event::Order => self.order(),
+            Event::Answers => self.answers(),
             Event::Reconcile => self.reconcile(),
             Event::Sample => {
                 self.record.backlog.push((self.now, self.broker.queue.len()));
@@ -130,18 +140,27 @@ impl<'a> World<'a> {
     }
 
     fn look(&mut self) {
+        if self.asking.is_some() {
+            return;
+        }
         let seen = self.observe();
         let wanted = self.scaler.look(&seen);
-        if wanted != self.asked {
-            self.asked = wanted;
-            self.record.asked.push((self.now, wanted));
-            self.after(WRITE, Event::Reconcile);
+        if wanted < self.asked && self.scaler.spares_the_busy() {
+            self.ask(wanted);
+        } else if wanted != self.asked {
+            self.set(wanted);
         }
+    }
+
+    fn set(&mut self, replicas: u32) {
+        self.asked = replicas;
+        self.record.asked.push((self.now, replicas));
+        self.after(WRITE, Event::Reconcile);
     }
 
     fn submit(&mut self, message: usize) {
         self.enqueue(message);
-        if self.asked == 0 && self.scaler.is_woken() {
+        if (self.asked == 0 || self.asking.is_some()) && self.scaler.is_woken() {
             self.after(WAKE, Event::Wake);
         }
     }
@@ -164,9 +183,6 @@ impl<'a> World<'a> {
             self.record.first_in_work.get_or_insert(self.now);
             self.after(self.trace.messages[message].service, Event::Done(id, message));
             self.pods.entry(id).or_default().begin(message, self.now);
-            if self.cluster.eager_reports && self.reports.says_idle(id) {
-                self.report_once(id);
-            }
         }
     }
 

@@ -29,6 +29,10 @@ pub enum Event {
     Look,
     /// The scaler is told of something that cannot wait.
     Wake,
+    /// Processors get the order to take nothing more.
+    Order,
+    /// What they answer is known.
+    Answers,
     /// Kubernetes acts on the number of replicas.
     Reconcile,
     /// Figures are noted for the plot.

@@ -10,6 +10,8 @@ pub struct Pod {
     pub ready: bool,
     /// Whether it was told to stop.
     pub draining: bool,
+    /// Whether it takes nothing, as it was asked to.
+    pub holds: bool,
     /// The requests that it works on, and since when.
     pub in_work: Vec<(usize, Duration)>,
     processed: u64,

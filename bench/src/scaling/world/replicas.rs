@@ -14,18 +14,17 @@ impl World<'_> {
         (there..asked).for_each(|_| self.create());
         let victims = if there > asked { self.victims(there - asked) } else { Vec::new() };
         victims.into_iter().for_each(|id| self.stop(id));
+        self.release();
     }
 
-    /// Those that are not ready go first, as everywhere. Of the others Kubernetes takes any, or where the scaler says so
-    /// those of which it last heard that they are idle.
+    /// Those that are not ready go first, as everywhere. Of the others Kubernetes takes any, or where the scaler marks
+    /// some, those that take nothing any more.
     fn victims(&mut self, count: usize) -> Vec<PodId> {
         let mut ids: Vec<_> = self.pods.iter().filter(|(_, pod)| !pod.draining).map(|(id, _)| *id).collect();
         ids.shuffle(&mut self.rng);
-        let spares = self.scaler.spares_the_busy();
-        ids.sort_by_key(|id| match (self.pods[id].ready, spares) {
-            (false, _) => 0,
-            (true, true) => 1 + u32::from(!self.reports.says_idle(*id)),
-            (true, false) => 1,
+        ids.sort_by_key(|id| match &self.pods[id] {
+            pod if !pod.ready => 0,
+            pod => 1 + u32::from(!pod.holds),
         });
         ids.truncate(count);
         ids
