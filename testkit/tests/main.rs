@@ -4,6 +4,7 @@
 
 mod broker;
 mod eventually;
+mod images;
 mod postgres;
 mod program;
 mod proxy;
