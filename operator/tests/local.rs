@@ -2,6 +2,7 @@
 
 mod database;
 mod edits;
+mod faults;
 mod handlers;
 mod lifetime;
 mod refusals;
