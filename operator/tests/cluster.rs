@@ -11,6 +11,8 @@ mod journey;
 mod leader;
 mod migration;
 mod pods;
+mod rights;
 mod scaling;
+mod scaling_faults;
 mod site;
 mod status;

@@ -69,6 +69,13 @@ impl Cluster {
         &self.kubeconfig
     }
 
+    /// Where its API server notes what Pods ask of it; only of the cluster of `testkit/cluster/up` is that known.
+    #[must_use]
+    pub fn audit_log(&self) -> Option<PathBuf> {
+        let log = self.kubeconfig.with_file_name("audit.log");
+        log.exists().then_some(log)
+    }
+
     /// Runs a program with the cluster's kubeconfig; what it wrote to standard output, or to standard error when it
     /// failed.
     ///

@@ -3,17 +3,20 @@
 use super::site::{SECONDS, SOON, Site, pipeline, secret};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 use warren_testkit::{
-    cluster,
+    cluster, eventually,
     postgres::{self, Database},
     proxy::Proxy,
 };
 
 /// The metrics server measures every 15 s, and Kubernetes' autoscaler looks as often.
 const HPA: Duration = Duration::from_secs(180);
+/// A replica goes after five quiet minutes.
+const HPA_DOWN: Duration = Duration::from_secs(480);
 
 /// A database whose owner is a role of its own, and the way for Pods to it.
 struct Records {
@@ -109,35 +112,76 @@ async fn an_autoscaler_takes_the_replicas_over_as_they_are_and_gives_them_back()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn load_on_the_web_side_brings_web_replicas_while_processors_follow_their_backlog() {
+async fn web_replicas_come_with_load_and_go_without_it_while_processors_follow_their_backlog() {
     let Some(site) = Site::new("load").await else { return };
     let (records, namespace) = (Records::new().await, &site.namespace);
     site.apply(&records.secret("one")).await;
     // A processor is never behind, so one is enough however many requests come.
     let processor = json!({"handler": {"demo": {"delay": "0s"}}, "concurrency": 32, "scaling": {"minReplicas": 1}});
-    let autoscaling = json!({"minReplicas": 1, "maxReplicas": 3, "targetCPUUtilizationPercentage": 40});
+    let autoscaling = json!({"minReplicas": 1, "maxReplicas": 2, "targetCPUUtilizationPercentage": 40});
     let store = json!({"postgres": {"secretRef": {"name": "db", "key": "url"}}});
     let web = json!({"store": store, "autoscaling": autoscaling});
     site.apply(&pipeline("p", json!({"web": web, "processor": processor}))).await;
     site.ready("p").await;
 
-    let (base, stop) = (site.base("p").await, AtomicBool::new(false));
+    let base = site.base("p").await;
+    let replicas_when = async |what: &str, deadline, count: i64| {
+        let there = |object: &Value| object["spec"]["replicas"] == count && object["status"]["readyReplicas"] == count;
+        namespace.get_when("deployment", "p-web", what, deadline, there).await;
+    };
+    let mut ids = send_until(&site, &base, 16, Duration::ZERO, replicas_when("two web replicas", HPA, 2)).await;
+    let processors = namespace.get("deployment", "p-processor").await.expect("is there");
+    assert!(processors["spec"]["replicas"].as_i64() < Some(20), "the web side's load is not theirs");
+    // One client goes on while a replica goes.
+    let pause = Duration::from_millis(500);
+    ids.extend(send_until(&site, &base, 1, pause, replicas_when("one web replica", HPA_DOWN, 1)).await);
+    eventually("every accepted request to be done", SOON, async || {
+        let done = site.succeeded(&base).await?;
+        let open = ids.iter().filter(|id| !done.contains(*id)).count();
+        if open == 0 { Ok(()) } else { Err(format!("{open} of {} are not", ids.len())) }
+    })
+    .await;
+}
+
+/// Requests of so many clients until something has come about; all ids that were given.
+async fn send_until(
+    site: &Site,
+    base: &str,
+    clients: usize,
+    pause: Duration,
+    until: impl Future<Output = ()>,
+) -> Vec<String> {
+    let stop = AtomicBool::new(false);
     let client = async |client: usize| {
         let mut ids = Vec::new();
         while !stop.load(Ordering::Relaxed) {
-            ids.push(site.submit(&base, json!(client)).await);
+            ids.push(site.submit(base, json!(client)).await);
+            tokio::time::sleep(pause).await;
         }
         ids
     };
-    let grown = async {
-        let grown = |object: &Value| object["status"]["readyReplicas"].as_i64() > Some(1);
-        namespace.get_when("deployment", "p-web", "more than one web replica", HPA, grown).await;
+    let until = async {
+        until.await;
         stop.store(true, Ordering::Relaxed);
     };
-    let (ids, ()) = tokio::join!(futures::future::join_all((0..16).map(client)), grown);
-    for id in ids.concat().iter().rev().step_by(50) {
-        assert_eq!(site.outcome(&base, id).await["status"], "succeeded");
+    tokio::join!(futures::future::join_all((0..clients).map(client)), until).0.concat()
+}
+
+impl Site {
+    /// Ids of the requests that are done.
+    async fn succeeded(&self, base: &str) -> Result<BTreeSet<String>, String> {
+        let (mut done, mut cursor) = (BTreeSet::new(), String::new());
+        loop {
+            let answer = reqwest::get(format!("{base}/api/v1/requests?limit=500{cursor}")).await;
+            let page = answer.map_err(|error| error.to_string())?.json::<Value>().await;
+            let page = page.map_err(|error| error.to_string())?;
+            let records = page["requests"].as_array().ok_or_else(|| page.to_string())?;
+            let succeeded = records.iter().filter(|record| record["status"] == "succeeded");
+            done.extend(succeeded.filter_map(|record| Some(record["requestId"].as_str()?.to_owned())));
+            match &page["nextCursor"] {
+                Value::String(next) => cursor = format!("&cursor={next}"),
+                _ => return Ok(done),
+            }
+        }
     }
-    let processors = namespace.get("deployment", "p-processor").await.expect("is there");
-    assert!(processors["spec"]["replicas"].as_i64() < Some(20), "the web side's load is not theirs");
 }

@@ -1,6 +1,6 @@
 //! A release of the chart.
 
-use super::site::SOON;
+use super::site::{SOON, cluster_with_crd, pipeline};
 use serde_json::Value;
 use std::time::Duration;
 use warren_testkit::{
@@ -22,15 +22,15 @@ pub struct Release {
 impl Release {
     /// Installs it and waits until it is ready.
     pub async fn install(cluster: &Cluster, watched: &Namespace) -> Self {
+        Self::install_with(cluster, watched, &["crds.install=false", "rbac.aggregate=false"], &[]).await
+    }
+
+    async fn install_with(cluster: &Cluster, watched: &Namespace, values: &[&str], more: &[&str]) -> Self {
         let system = cluster.namespace("system").await;
-        let values = [
-            format!("watchNamespace={}", watched.name()),
-            "crds.install=false".into(),
-            "rbac.aggregate=false".into(),
-            "images.pullPolicy=Never".into(),
-        ];
-        let release = Self { name: system.name().to_owned(), system, values: values.into() };
-        release.helm(&["install", "--wait", "--timeout", "120s"], true).await;
+        let own = [format!("watchNamespace={}", watched.name()), "images.pullPolicy=Never".into()];
+        let values = own.into_iter().chain(values.iter().map(|value| (*value).to_owned())).collect();
+        let release = Self { name: system.name().to_owned(), system, values };
+        release.helm(&[&["install", "--wait", "--timeout", "120s"], more].concat(), true).await;
         release
     }
 
@@ -80,4 +80,22 @@ impl Release {
         let ran = tokio::time::timeout(Duration::from_secs(300), self.system.cluster().run(HELM, &whole, "")).await;
         ran.expect("helm ends").unwrap_or_else(|error| panic!("helm {}: {error}", whole.join(" ")))
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_resource_and_all_pipelines_stay_when_the_release_that_brought_it_goes() {
+    let Some(cluster) = cluster_with_crd().await else { return };
+    let namespace = cluster.namespace("kept").await;
+    // Other tests use the definition, too: it is there already, and the same.
+    let release = Release::install_with(&cluster, &namespace, &["replicas=1"], &["--take-ownership"]).await;
+    let definition = ["get", "crd", "processingpipelines.warren.dev", "-o", "json"];
+    let brought: Value = serde_json::from_str(&namespace.kubectl(&definition).await.expect("is there")).expect("JSON");
+    assert_eq!(brought["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+    namespace.apply(&pipeline("p", serde_json::json!({}))).await.expect("is accepted");
+    release.upgrade(&["log.level=warn"]).await;
+    release.uninstall().await;
+    namespace.kubectl(&definition).await.expect("is there still");
+    assert!(namespace.get("pp", "p").await.is_some());
+    let roles = cluster.run("kubectl", &["get", "clusterroles", "-o", "name"], "").await.expect("a list");
+    assert!(!roles.contains(release.system.name()), "the users' roles go with the release: {roles}");
 }

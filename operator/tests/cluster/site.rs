@@ -2,7 +2,8 @@
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use std::{process::Command, time::Duration};
+use std::{path::Path, process::Command, time::Duration};
+use tempfile::NamedTempFile;
 use tokio::sync::OnceCell;
 use warren_testkit::{
     broker::{self, Vhost},
@@ -44,10 +45,30 @@ pub async fn cluster_with_crd() -> Option<Cluster> {
 
 /// An operator of the namespace, as a process of this machine.
 pub fn operator(namespace: &Namespace, health: u16, more: &[&str]) -> Program {
+    operator_with(namespace.cluster().kubeconfig(), namespace, health, more)
+}
+
+/// The same with a kubeconfig of its own.
+pub fn operator_with(kubeconfig: &Path, namespace: &Namespace, health: u16, more: &[&str]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warren-operator"));
     command.args(["run", "--watch-namespace", namespace.name(), "--listen", &format!("127.0.0.1:{health}")]);
-    command.args(more).env("KUBECONFIG", namespace.cluster().kubeconfig());
+    command.args(more).env("KUBECONFIG", kubeconfig);
     Program::start(command)
+}
+
+/// A network between an operator and the API server, and the kubeconfig that leads through it.
+pub async fn kubeconfig_through(namespace: &Namespace) -> (Proxy, NamedTempFile) {
+    let told = namespace.kubectl(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"]).await;
+    let mut config: Value = serde_json::from_str(&told.expect("a kubeconfig")).expect("JSON");
+    let cluster = &mut config["clusters"][0]["cluster"];
+    let server = reqwest::Url::parse(cluster["server"].as_str().expect("an address")).expect("a URL");
+    let (host, port) = (server.host_str().expect("a host"), server.port_or_known_default().expect("a port"));
+    let network = Proxy::start(format!("{host}:{port}"));
+    cluster["tls-server-name"] = json!(host);
+    cluster["server"] = json!(format!("https://{}", network.address()));
+    let file = NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), config.to_string()).expect("is written");
+    (network, file)
 }
 
 /// A pipeline; `spec` is merged over the defaults, member by member. One processor stays, unless `spec` says otherwise.

@@ -1,0 +1,113 @@
+//! The API server refuses, hangs or is away while processors are counted, or two operators take turns at it.
+
+use super::{
+    scaling::scaled,
+    site::{SECONDS, SOON, Site, kubeconfig_through, operator_with},
+};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use std::time::Duration;
+use warren_testkit::{eventually, free_port, proxy::Proxy};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_the_api_server_refuses_is_said_and_set_once_it_does_not() {
+    let Some(site) = Site::new("refused").await else { return };
+    site.apply(&scaled("1s", json!({"maxReplicas": 3, "backlogPerReplica": 1, "idleSeconds": 0}))).await;
+    site.ready("p").await;
+    let policy = format!("no-scaling-in-{}", site.namespace.name());
+    site.apply(&refusal(&policy, site.namespace.name())).await;
+    let probe = ["scale", "deployment", "p-web", "--replicas=0", "--dry-run=server"];
+    eventually("the policy to be in force", SECONDS, async || match site.namespace.kubectl(&probe).await {
+        Err(refusal) if refusal.contains("no scaling today") => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+
+    let ids = site.submit_many(6).await;
+    let condition = site.scaling_reason("ScalingRefused").await;
+    let message = condition["message"].as_str().unwrap_or_default();
+    assert!(message.contains("no scaling today") && message.contains("calls for"), "{message}");
+    assert_eq!((site.processors().await, &condition["status"]), (0, &json!("False")));
+
+    let kinds = "validatingadmissionpolicy,validatingadmissionpolicybinding";
+    site.namespace.kubectl(&["delete", kinds, &policy]).await.expect("are deleted");
+    site.all_end_once(&ids).await;
+    site.processors_when("sleep", |processors| processors == 0).await;
+    site.scaling_reason("Idle").await;
+    site.nobody_was_stopped_busy().await;
+}
+
+/// Refuses every number of replicas in a namespace.
+fn refusal(name: &str, namespace: &str) -> String {
+    let rule = json!({"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["deployments/scale"]});
+    let policy = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": name}, "spec": {"failurePolicy": "Fail", "matchConstraints": {"resourceRules": [rule]},
+        "validations": [{"expression": "false", "message": "no scaling today"}]}});
+    let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
+    let binding = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"],
+        "matchResources": {"namespaceSelector": selector}}});
+    format!("{policy}\n---\n{binding}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_hangs_or_is_away_delays_the_number_and_nothing_else() {
+    let Some(mut site) = Site::new("hangs").await else { return };
+    site.apply(&scaled("6s", json!({"maxReplicas": 4, "backlogPerReplica": 1, "idleSeconds": 0}))).await;
+    site.ready("p").await;
+    let (network, kubeconfig) = kubeconfig_through(&site.namespace).await;
+    site.operator.kill9();
+    site.health = free_port();
+    site.operator = operator_with(kubeconfig.path(), &site.namespace, site.health, &["--leader-election=false"]);
+    let mut ids = site.submit_many(2).await;
+    site.processors_when("two", |processors| processors == 2).await;
+
+    network.swallow();
+    ids.extend(site.submit_many(12).await);
+    site.operator.wait_for_line("trying again", SOON).await;
+    assert_eq!(site.processors().await, 2);
+    network.restore();
+    site.processors_when("four", |processors| processors == 4).await;
+
+    cut_while_the_work_ends(&site, &network, &ids).await;
+    network.restore();
+    site.processors_when("sleep", |processors| processors == 0).await;
+    site.nobody_was_stopped_busy().await;
+}
+
+async fn cut_while_the_work_ends(site: &Site, network: &Proxy, ids: &[String]) {
+    network.cut();
+    site.all_end_once(ids).await;
+    assert!(site.processors().await > 0, "nobody could set another number");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_was_frozen_ends_when_it_wakes_and_the_other_one_has_gone_on() {
+    let Some(mut site) = Site::new("frozen").await else { return };
+    site.operator.kill9();
+    let lease = ["--lease-name=warren", "--lease-namespace"];
+    let start = |identity: &str, health: u16| {
+        let identity = format!("--identity={identity}");
+        let more = [lease[0], lease[1], site.namespace.name(), &identity];
+        super::site::operator(&site.namespace, health, &more)
+    };
+    let mut first = start("first", free_port());
+    site.apply(&scaled("3s", json!({"maxReplicas": 4, "backlogPerReplica": 2, "idleSeconds": 3}))).await;
+    site.ready("p").await;
+    let health = free_port();
+    let second = start("second", health);
+    let ids = site.submit_many(24).await;
+    site.processors_when("some", |processors| processors >= 2).await;
+
+    first.signal(Signal::SIGSTOP);
+    let held = |lease: &Value| lease["spec"]["holderIdentity"] == "second";
+    site.namespace.get_when("lease", "warren", "the second to lead", Duration::from_secs(20), held).await;
+    (site.operator, site.health) = (second, health);
+    first.signal(Signal::SIGCONT);
+    let ended = first.wait(SECONDS).await;
+    assert!(!ended.success() && first.output().contains("lost the Lease"), "{ended}: {}", first.output());
+
+    site.all_end_once(&ids).await;
+    site.processors_when("sleep", |processors| processors == 0).await;
+    site.nobody_was_stopped_busy().await;
+}
