@@ -212,8 +212,9 @@ impl Side {
     }
 
     fn status(&self) -> Option<SideStatus> {
-        let Self::Deployed { status, selector, .. } = self else { return None };
+        let Self::Deployed { wanted, status, selector, .. } = self else { return None };
         Some(SideStatus {
+            desired_replicas: *wanted,
             replicas: status.replicas.unwrap_or(0),
             ready_replicas: status.ready_replicas.unwrap_or(0),
             selector: Some(selector.clone()),
@@ -310,6 +311,8 @@ mod tests {
         let status = findings(side(1, 1), side(2, 1)).status(Some(3), &PipelineStatus::default(), &at("00"));
         assert_eq!(ready(&status), ("True", "Running"));
         assert_eq!(status.observed_generation, Some(3));
+        let processors = status.processor.clone().expect("is managed");
+        assert_eq!((processors.desired_replicas, processors.replicas, processors.ready_replicas), (2, 2, 1));
         let status = findings(side(1, 0), side(1, 1)).status(None, &status, &at("01"));
         assert_eq!(ready(&status), ("False", "Starting"));
     }

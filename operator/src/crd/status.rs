@@ -42,6 +42,10 @@ pub struct PipelineStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SideStatus {
+    /// How many are asked for.
+    #[serde(default)]
+    pub desired_replicas: i32,
+
     /// How many there are.
     #[serde(default)]
     pub replicas: i32,

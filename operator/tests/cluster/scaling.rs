@@ -67,6 +67,8 @@ async fn a_burst_wakes_a_sleeping_pipeline_and_rest_lets_it_sleep_again() {
 
     let ids = site.submit_many(40).await;
     site.processors_when("the most that may be", |processors| processors == 4).await;
+    let four = |object: &Value| object["status"]["processor"]["desiredReplicas"] == 4;
+    site.namespace.get_when("pp", "p", "the status to tell", SECONDS, four).await;
     let note = site.event("p", "ScaledUp", SECONDS).await;
     assert!(note.starts_with("from 0 to ") && note.contains("at 5 per replica"), "{note}");
     site.all_end_once(&ids).await;
