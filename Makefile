@@ -5,11 +5,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 EXAMPLE ?= examples/processing.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build demo check test crds bench bench-burst bench-operator bench-scale-in bench-scaling images cluster \
+.PHONY: help packages build demo check test crds bench bench-burst bench-operator bench-reactions bench-scale-in bench-scaling images cluster \
   cluster-down
 
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 packages:
 	@scripts/install-packages
@@ -46,6 +46,12 @@ bench-burst: packages ## measure bursts of requests on the test cluster (ROUNDS=
 	@CARGO=$(CARGO) scripts/with-cluster $(TARGET)/images bash -c \
 		'PATH=$${XDG_CACHE_HOME:-$$HOME/.cache}/warren-cluster/bin:$$PATH KUBECONFIG=$$WARREN_TEST_KUBECONFIG exec \
 		$(TARGET)/debug/warren-testkit run -- scripts/bench-burst $(TARGET)/*-linux-gnu/release/warren-operator'
+
+bench-reactions: packages ## measure on the test cluster how soon the operator sees to a pipeline, and repairs it (ROUNDS=10)
+	@$(CARGO) build --workspace --bins
+	@CARGO=$(CARGO) scripts/with-cluster $(TARGET)/images bash -c \
+		'PATH=$${XDG_CACHE_HOME:-$$HOME/.cache}/warren-cluster/bin:$$PATH KUBECONFIG=$$WARREN_TEST_KUBECONFIG exec \
+		$(TARGET)/debug/warren-testkit run -- scripts/bench-reactions $(TARGET)/*-linux-gnu/release/warren-operator'
 
 bench-scale-in: packages ## measure on the test cluster whether scaling in ends anybody who is busy (SCALE_INS=50)
 	@$(CARGO) build --workspace --bins

@@ -1,5 +1,6 @@
 """What the measurements on the test cluster share: a broker that Pods reach, an operator on this machine, a pipeline, its
-requests and the number of its processors. Not a program; see bench-burst and bench-scale-in."""
+requests and the number of its processors. Not a program; see bench-burst, bench-reactions and bench-scale-in."""
+import base64
 import contextlib
 import datetime
 import http.client
@@ -147,6 +148,20 @@ def site(operator, namespace, pipeline, spec):
         process.terminate()
         process.wait()
         kubectl("delete", "namespace", namespace, "--wait=false", check=False)
+
+
+def management(method, kind, *path):
+    """Asks RabbitMQ's management API about things of the virtual host in use; the answer, if there is one."""
+    address = os.environ["WARREN_TEST_MANAGEMENT_URL"].rstrip("/")
+    user = re.search(r"//(.*)@", address)
+    virtual_host = re.sub(r".*:\d+/?", "", os.environ["WARREN_TEST_AMQP_URL"]) or "%2f"
+    url = "/".join([re.sub("//.*@", "//", address), "api", kind, virtual_host, *path])
+    request = urllib.request.Request(url, method=method)
+    credentials = base64.b64encode((user[1] if user else "guest:guest").encode()).decode()
+    request.add_header("Authorization", "Basic " + credentials)
+    with urllib.request.urlopen(request) as answer:
+        text = answer.read()
+    return json.loads(text) if text else None
 
 
 def own_figure(name):
