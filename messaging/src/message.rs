@@ -14,10 +14,10 @@ mod result;
 
 pub use event::{Event, Progress};
 pub use failure::{FailureReason, failure, failure_reason};
-pub use headers::{ATTEMPT, DEADLINE, ERROR, Incoming, REASON, TRACEPARENT};
+pub use headers::{ATTEMPT, DEADLINE, ERROR, Incoming, REASON, REPLAY, TRACEPARENT};
 pub use order::Order;
 pub use report::{Report, Role};
-pub use request::{Request, retry, untouched};
+pub use request::{Replayed, Request, retry, untouched};
 pub use result::{ResultBody, result};
 
 use crate::request_id::RequestId;

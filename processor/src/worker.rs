@@ -82,15 +82,16 @@ impl<H: Handler> Worker<H> {
         };
         let started_at = Timestamp::now();
         let in_handler = self.tally.in_handler();
-        let outcome = attempt(&self.handler, work, self.timeout, || self.announce(work, started_at)).await;
+        let outcome =
+            attempt(&self.handler, work, self.timeout, || self.announce(work, incoming.replay(), started_at)).await;
         drop(in_handler);
         settle(&request.request_id, received, outcome, &self.rules, Timestamp::now())
     }
 
     /// Tells that an attempt runs, beside it: a broker that is slow to confirm must not hold up the work.
-    fn announce(&self, work: Work<'_>, started_at: Timestamp) {
-        let progress = Progress::Started { started_at };
-        let event = Event { request_id: work.request_id.clone(), attempt: work.attempt, progress };
+    fn announce(&self, work: Work<'_>, replay: Option<u32>, started_at: Timestamp) {
+        let (request_id, attempt, replay) = (work.request_id.clone(), work.attempt, Some(replay.unwrap_or(0)));
+        let event = Event { request_id, attempt, replay, progress: Progress::Started { started_at } };
         let publisher = self.publishing.publisher.clone();
         self.tasks.spawn(async move { publisher.publish(&event.to_message()).await });
     }

@@ -14,6 +14,9 @@ pub struct Event {
     pub request_id: RequestId,
     /// The attempt that this is about, counted from 1.
     pub attempt: u32,
+    /// The replay that the attempt belongs to; a sender of another make may not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<u32>,
     /// What happened.
     #[serde(flatten)]
     pub progress: Progress,
@@ -60,6 +63,7 @@ mod tests {
         let event = Event {
             request_id: RequestId::from_json("7").expect("is an id"),
             attempt: 2,
+            replay: Some(1),
             progress: Progress::Retrying { error: "busy".into(), next_attempt_at: Timestamp::UNIX_EPOCH },
         };
         let body = event.to_message().body;

@@ -1,7 +1,7 @@
 //! `failure`: a request that will not be tried again. Its body is the request's own, so that `<exchange>.dead`
 //! can be replayed; why it failed travels in headers.
 
-use super::{ATTEMPT, ERROR, Incoming, Outgoing, REASON, long_string};
+use super::{ATTEMPT, ERROR, Incoming, Outgoing, REASON, REPLAY, long_string};
 use crate::{request_id::RequestId, topology};
 use lapin::{BasicProperties, types::AMQPValue};
 use std::fmt;
@@ -63,8 +63,10 @@ pub fn failure(
     reason: FailureReason,
     error: &str,
 ) -> Outgoing {
-    let mut headers = Incoming(came_with).own_headers();
-    headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(attempt.into()));
+    let (incoming, attempt) = (Incoming(came_with), AMQPValue::LongLongInt(attempt.into()));
+    let mut headers = incoming.own_headers();
+    headers.insert(ATTEMPT.into(), attempt);
+    headers.insert(REPLAY.into(), AMQPValue::LongLongInt(incoming.replay().unwrap_or(0).into()));
     headers.insert(REASON.into(), long_string(reason.as_str()));
     headers.insert(ERROR.into(), long_string(cut(error, MAX_ERROR_BYTES)));
     let mut properties = super::properties("failure", id).with_headers(headers);
@@ -75,8 +77,8 @@ pub fn failure(
 }
 
 /// Why the dead letter with these properties was given up: in the processor's words, or in the broker's where
-/// it was the broker that gave up. The broker's come first: a dead letter that was replayed still has the
-/// processor's earlier ones.
+/// it was the broker that gave up. The broker's come first: a dead letter that somebody moved back to the requests by hand
+/// still has the processor's earlier ones.
 #[must_use]
 pub fn failure_reason(properties: &BasicProperties) -> (FailureReason, String) {
     let incoming = Incoming(properties);
@@ -119,7 +121,8 @@ mod tests {
         assert_eq!(message.routing_key, "dead");
         assert_eq!(message.body, b"{body}");
         assert_eq!(failure_reason(&message.properties), (FailureReason::AttemptsExhausted, "no luck".into()));
-        assert_eq!(Incoming(&message.properties).attempt(), 5);
+        let incoming = Incoming(&message.properties);
+        assert_eq!((incoming.attempt(), incoming.replay()), (5, Some(0)));
     }
 
     #[test]

@@ -9,6 +9,9 @@ use lapin::{
 /// Which attempt a request is on, counted from 1. The only count that survives retries on every RabbitMQ
 /// version: `x-death` counts differ between 3.10 and 4.x.
 pub const ATTEMPT: &str = "x-attempt";
+/// Which replay of a request this is about: 0, or absent on a request, before the first. Attempts are counted anew in
+/// each.
+pub const REPLAY: &str = "x-replay";
 /// When a request is no longer worth doing, RFC 3339.
 pub const DEADLINE: &str = "x-deadline";
 /// Why a request was given up: one of [`super::FailureReason`]'s words.
@@ -36,6 +39,12 @@ impl Incoming<'_> {
     pub fn attempt(&self) -> u32 {
         let attempt = self.integer(ATTEMPT).and_then(|number| u32::try_from(number).ok());
         attempt.unwrap_or(1).max(1)
+    }
+
+    /// Which replay this is about; `None` when the sender did not say. On a request that means 0.
+    #[must_use]
+    pub fn replay(&self) -> Option<u32> {
+        self.integer(REPLAY).and_then(|number| u32::try_from(number).ok())
     }
 
     /// How often the broker delivered it in vain before; quorum queues count, classic ones do not.
@@ -125,7 +134,7 @@ mod tests {
         let properties = BasicProperties::default();
         let incoming = Incoming(&properties);
         assert_eq!((incoming.attempt(), incoming.delivery_count()), (1, 0));
-        assert_eq!((incoming.deadline(), incoming.death_reason()), (None, None));
+        assert_eq!((incoming.deadline(), incoming.death_reason(), incoming.replay()), (None, None, None));
     }
 
     #[test]
@@ -134,6 +143,8 @@ mod tests {
             assert_eq!(Incoming(&with(ATTEMPT, value)).attempt(), 1);
         }
         assert_eq!(Incoming(&with(ATTEMPT, AMQPValue::ShortUInt(3))).attempt(), 3);
+        assert_eq!(Incoming(&with(REPLAY, AMQPValue::LongLongInt(-1))).replay(), None);
+        assert_eq!(Incoming(&with(REPLAY, AMQPValue::LongInt(2))).replay(), Some(2));
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! `request`: work to be done.
 
-use super::{ATTEMPT, Incoming, Outgoing, to_json};
+use super::{ATTEMPT, DEADLINE, Incoming, Outgoing, REPLAY, TRACEPARENT, long_string, to_json};
 use crate::{request_id::RequestId, topology};
-use lapin::{BasicProperties, types::AMQPValue};
+use jiff::Timestamp;
+use lapin::{
+    BasicProperties,
+    types::{AMQPValue, FieldTable},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -23,6 +27,47 @@ impl Request<'_> {
     #[must_use]
     pub fn to_message(&self) -> Outgoing {
         Outgoing::new(topology::REQUEST_KEY, "request", &self.request_id, to_json(self))
+    }
+
+    /// The message of a new request that is not worth beginning after `deadline`.
+    #[must_use]
+    pub fn to_message_until(&self, deadline: Timestamp) -> Outgoing {
+        let mut headers = FieldTable::default();
+        headers.insert(DEADLINE.into(), long_string(&deadline.to_string()));
+        self.to_message().with_headers(headers)
+    }
+}
+
+/// A request that is to be done once more, though it was given up.
+#[derive(Clone, Debug)]
+pub struct Replayed {
+    /// Its id.
+    pub request_id: RequestId,
+    /// Which replay of it this is, counted from 1.
+    pub replay: u32,
+    /// The request's body, as it came.
+    pub body: Vec<u8>,
+    /// The sender's W3C trace context.
+    pub traceparent: Option<String>,
+    /// When it is no longer worth beginning.
+    pub deadline: Option<Timestamp>,
+}
+
+impl Replayed {
+    /// Its message: a first attempt again. A deadline that has passed is left out, for the request would only expire
+    /// once more; who replays it wants it done.
+    #[must_use]
+    pub fn to_message(&self, now: Timestamp) -> Outgoing {
+        let mut headers = FieldTable::default();
+        headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(1));
+        headers.insert(REPLAY.into(), AMQPValue::LongLongInt(self.replay.into()));
+        if let Some(traceparent) = &self.traceparent {
+            headers.insert(TRACEPARENT.into(), long_string(traceparent));
+        }
+        if let Some(deadline) = self.deadline.filter(|deadline| now < *deadline) {
+            headers.insert(DEADLINE.into(), long_string(&deadline.to_string()));
+        }
+        Outgoing::new(topology::REQUEST_KEY, "request", &self.request_id, self.body.clone()).with_headers(headers)
     }
 }
 
@@ -66,6 +111,37 @@ mod tests {
         assert_eq!(message.routing_key, "retry.1m4s");
         assert_eq!(Incoming(&message.properties).attempt(), 3);
         assert_eq!(message.body, b"{}");
+    }
+
+    #[test]
+    fn a_replay_is_a_first_attempt_that_says_which_replay_it_is_and_has_no_deadline_that_passed() {
+        let (id, now) = (RequestId::from_text("a").expect("is an id"), Timestamp::UNIX_EPOCH);
+        for (deadline, kept) in [("1970-01-01T00:00:01Z", true), ("1969-12-31T23:59:59Z", false)] {
+            let deadline = Some(deadline.parse::<Timestamp>().expect("is a time"));
+            let replayed = Replayed {
+                request_id: id.clone(),
+                replay: 2,
+                body: b"{body}".into(),
+                traceparent: Some("00-1".into()),
+                deadline,
+            };
+            let message = replayed.to_message(now);
+            let incoming = Incoming(&message.properties);
+            assert_eq!((message.routing_key.as_str(), message.body.as_slice()), ("request", &b"{body}"[..]));
+            assert_eq!((incoming.attempt(), incoming.replay(), incoming.text(TRACEPARENT)), (1, Some(2), Some("00-1")));
+            assert_eq!(incoming.deadline(), deadline.filter(|_| kept));
+        }
+    }
+
+    #[test]
+    fn a_retry_stays_in_its_replay() {
+        let id = RequestId::from_text("a").expect("is an id");
+        let replayed =
+            Replayed { request_id: id.clone(), replay: 3, body: b"{}".into(), traceparent: None, deadline: None };
+        let came_with = replayed.to_message(Timestamp::UNIX_EPOCH).properties;
+        let message = retry(&id, b"{}", &came_with, 2, Duration::from_secs(1));
+        let incoming = Incoming(&message.properties);
+        assert_eq!((incoming.attempt(), incoming.replay()), (2, Some(3)));
     }
 
     #[test]

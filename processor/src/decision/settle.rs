@@ -26,7 +26,8 @@ pub(crate) fn settle(
 }
 
 fn done(id: &RequestId, received: Received<'_>, results: &RawValue) -> Settlement {
-    let message = result(id, results, Incoming(received.properties).attempt());
+    let incoming = Incoming(received.properties);
+    let message = result(id, results, incoming.attempt(), incoming.replay().unwrap_or(0));
     Settlement { end: End::Done, actions: vec![Action::Publish(message), Action::Ack], error: None }
 }
 
@@ -38,33 +39,42 @@ fn again(
     rules: &Rules,
     now: Timestamp,
 ) -> Settlement {
-    let attempt = Incoming(received.properties).attempt();
+    let incoming = Incoming(received.properties);
+    let attempt = incoming.attempt();
     let Some(delay) = rules.retry.tier_after(attempt, asked) else {
         return dead(Some(id), received, FailureReason::AttemptsExhausted, error);
     };
     let message = retry(id, received.body, received.properties, attempt.saturating_add(1), delay);
-    let event = retrying(id, attempt, error.clone(), now, delay);
+    let event = Event {
+        request_id: id.clone(),
+        attempt,
+        replay: Some(incoming.replay().unwrap_or(0)),
+        progress: Progress::Retrying { error: error.clone(), next_attempt_at: after(now, delay) },
+    };
     // Told last: until the ack, a lost connection makes two of this request.
     let actions = vec![Action::Publish(message), Action::Ack, Action::Tell(event.to_message())];
     Settlement { end: End::Retry(delay), actions, error: Some(error) }
 }
 
-fn retrying(id: &RequestId, attempt: u32, error: String, now: Timestamp, delay: Duration) -> Event {
+fn after(now: Timestamp, delay: Duration) -> Timestamp {
     let pause = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
-    let next_attempt_at = now.checked_add(pause).unwrap_or(Timestamp::MAX);
-    Event { request_id: id.clone(), attempt, progress: Progress::Retrying { error, next_attempt_at } }
+    now.checked_add(pause).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::samples::{REQUEST, attempt, rules, short};
+    use crate::decision::samples::{REQUEST, attempt, rules, short, with};
+    use lapin::types::AMQPValue;
     use warren_messaging::{message::failure_reason, topology::QueueType};
 
     fn after(outcome: Outcome, number: i64) -> Settlement {
+        settled(outcome, &attempt(number))
+    }
+
+    fn settled(outcome: Outcome, properties: &lapin::BasicProperties) -> Settlement {
         let id = RequestId::from_json("7").expect("is an id");
-        let properties = attempt(number);
-        let received = Received { body: REQUEST, properties: &properties, redelivered: false };
+        let received = Received { body: REQUEST, properties, redelivered: false };
         settle(&id, received, outcome, &rules(3, QueueType::Quorum), Timestamp::UNIX_EPOCH)
     }
 
@@ -133,6 +143,21 @@ mod tests {
                 assert!(actions[0].starts_with("publish "), "{actions:?}");
                 assert_eq!(actions[1], "ack", "{actions:?}");
                 assert_eq!(actions.iter().filter(|action| *action == "ack").count(), 1, "{actions:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_follows_from_a_replay_says_which_one_it_was() {
+        let properties = with(&[("x-replay", AMQPValue::LongLongInt(2))]);
+        for outcome in [Outcome::done(&1), Outcome::again("a"), Outcome::never("b")] {
+            for action in settled(outcome, &properties).actions {
+                let replay = match &action {
+                    Action::Publish(message) => Incoming(&message.properties).replay(),
+                    Action::Tell(event) => serde_json::from_slice::<Event>(&event.body).expect("reads back").replay,
+                    Action::Ack => continue,
+                };
+                assert_eq!(replay, Some(2), "{action:?}");
             }
         }
     }
