@@ -1,9 +1,11 @@
 //! The HTTP API: one file per thing that a client does.
 
+mod dead_letters;
 mod health;
 mod list;
 mod lookup;
 mod problem;
+mod replays;
 mod submit;
 mod wait;
 
@@ -17,7 +19,7 @@ use axum::{
 };
 pub use problem::Problem;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use warren_messaging::{link::LinkState, publisher::Publisher};
@@ -37,6 +39,8 @@ pub struct Service {
     pub results: watch::Receiver<LinkState>,
     /// Cancelled when the process stops: long polls then answer at once.
     pub stop: CancellationToken,
+    /// Told when a replay is asked for.
+    pub replays: Arc<Notify>,
     /// Limits.
     pub limits: Limits,
 }
@@ -56,6 +60,10 @@ pub fn app(service: Service) -> Router {
         .route("/api/v1/processData", post(submit::submit))
         .route("/api/v1/requests", get(list::list))
         .route("/api/v1/requests/{id}", get(lookup::lookup))
+        .route("/api/v1/dead-letters", get(dead_letters::list))
+        .route("/api/v1/dead-letters/replay", post(replays::create))
+        .route("/api/v1/replays", get(replays::list))
+        .route("/api/v1/replays/{id}", get(replays::find).delete(replays::cancel))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics))
@@ -77,6 +85,10 @@ async fn unknown_route(uri: Uri) -> Problem {
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let allowed = if uri.path() == "/api/v1/processData" { "POST" } else { "GET, HEAD" };
+    let allowed = match uri.path() {
+        "/api/v1/processData" | "/api/v1/dead-letters/replay" => "POST",
+        path if path.starts_with("/api/v1/replays/") => "GET, HEAD, DELETE",
+        _ => "GET, HEAD",
+    };
     Problem::MethodNotAllowed { method, allowed }
 }

@@ -4,8 +4,10 @@
 //! acknowledged only after the store committed it.
 
 pub mod api;
+pub mod dead_letter;
 pub mod metrics;
 pub mod record;
+pub mod replay;
 pub mod results;
 pub mod retention;
 pub mod service;

@@ -72,9 +72,15 @@ pub struct Record {
     pub request_id: RequestId,
     /// How far it has come.
     pub status: Status,
+    /// How often it was replayed after it had failed; the rest is about the newest replay.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub replays: u32,
     /// When it was accepted here; absent for a request that somebody else put on the queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub submitted_at: Option<Timestamp>,
+    /// When it is no longer worth beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
     /// When the newest announced attempt began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
@@ -92,6 +98,29 @@ pub struct Record {
     /// What went wrong last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<RecordedError>,
+    /// How it failed before it was replayed, the oldest first; not in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PastFailure>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// How a request failed before it was replayed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PastFailure {
+    /// In which replay; 0 is before the first.
+    pub replay: u32,
+    /// After how many attempts.
+    pub attempts: u32,
+    /// When the failure was recorded.
+    pub failed_at: Timestamp,
+    /// Why it was given up, as a fixed word.
+    pub reason: String,
+    /// What went wrong last.
+    pub message: String,
 }
 
 /// What went wrong with a request.
@@ -105,13 +134,16 @@ pub struct RecordedError {
 }
 
 /// Something that was learned of a request. Changes commute: they may be recorded in any order, and any of
-/// them twice, with the same record in the end.
+/// them twice, with the same record in the end. What is about an older replay than the record changes nothing of it, what
+/// is about a newer one replaces what it said.
 #[derive(Debug)]
 pub struct Change {
     /// Which request.
     pub id: RequestId,
     /// When it was learned.
     pub at: Timestamp,
+    /// Of which replay; `None`, as from a processor of another make: of the newest that is known.
+    pub replay: Option<u32>,
     /// What.
     pub what: What,
 }
@@ -120,7 +152,10 @@ pub struct Change {
 #[derive(Debug)]
 pub enum What {
     /// It was accepted here, and RabbitMQ has it.
-    Submitted,
+    Submitted {
+        /// When it is no longer worth beginning.
+        deadline: Option<Timestamp>,
+    },
     /// An attempt has run for a second.
     Started {
         /// Which, counted from 1.
@@ -152,7 +187,20 @@ pub enum What {
         reason: FailureReason,
         /// What went wrong last.
         error: String,
+        /// What a replay of it takes.
+        letter: Letter,
     },
+}
+
+/// What is kept of a dead letter, so that its request can be replayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// The request's body, as it came.
+    pub body: Vec<u8>,
+    /// The sender's W3C trace context.
+    pub traceparent: Option<String>,
+    /// When it is no longer worth beginning.
+    pub deadline: Option<Timestamp>,
 }
 
 impl Change {

@@ -1,6 +1,9 @@
 //! Forgets requests whose retention time is over, a little at a time.
 
-use crate::store::Store;
+use crate::{
+    record::Status,
+    store::{Store, StoreError},
+};
 use jiff::Timestamp;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -11,28 +14,41 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// How many requests one transaction forgets: few enough that no submit waits noticeably behind it.
 const BATCH: u32 = 500;
 
-/// Forgets requests that ended longer than `retention` ago, until `stop` is cancelled.
-pub async fn enforce(store: Store, retention: Duration, stop: CancellationToken) {
+/// How long what is kept is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Requests that succeeded.
+    pub finished: Duration,
+    /// Requests that failed, their dead letters, and replays that ended; not shorter than the others.
+    pub dead_letters: Duration,
+}
+
+/// Forgets what ended longer ago than it is kept, until `stop` is cancelled.
+pub async fn enforce(store: Store, retention: Retention, stop: CancellationToken) {
+    let failed = retention.dead_letters.max(retention.finished);
     while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
         // What fails is told there, and comes back by itself.
         if store.health().failure().is_some() {
             continue;
         }
-        // A retention longer than time itself keeps everything.
-        let Ok(before) = Timestamp::now().checked_sub(retention) else { continue };
-        if let Err(error) = forget_before(&store, before, &stop).await {
-            tracing::warn!("cannot forget old requests now: {}", Chain(&error));
+        for (status, kept) in [(Status::Succeeded, retention.finished), (Status::Failed, failed)] {
+            // A retention longer than time itself keeps everything.
+            let Ok(before) = Timestamp::now().checked_sub(kept) else { continue };
+            if let Err(error) = forget_before(&store, status, before, &stop).await {
+                tracing::warn!("cannot forget old requests now: {}", Chain(&error));
+            }
         }
     }
 }
 
 async fn forget_before(
     store: &Store,
+    status: Status,
     before: Timestamp,
     stop: &CancellationToken,
-) -> Result<(), crate::store::StoreError> {
+) -> Result<(), StoreError> {
     while !stop.is_cancelled() {
-        let forgotten = store.forget(before, BATCH).await?;
+        let forgotten = store.forget(status, before, BATCH).await?;
         if forgotten > 0 {
             tracing::debug!(requests = forgotten, "forgot requests whose retention time is over");
         }

@@ -3,6 +3,7 @@
 use crate::{
     api::{Limits, Service, app},
     metrics::Metrics,
+    replay,
     results::Results,
     retention,
     settings::Settings,
@@ -10,7 +11,7 @@ use crate::{
     waiters::Waiters,
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     link::Link,
@@ -60,6 +61,10 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     let listening = store.wake(waiters.clone(), stop.clone());
     let results =
         Link::new(settings.broker.broker(), name(&settings, "results"), Some(settings.broker.topology().plan()));
+    let asked = Arc::new(Notify::new());
+    let runner = replay::Runner::new(store.clone(), publisher.clone(), asked.clone());
+    let replaying = tokio::spawn(runner.run(stop.clone()));
+    let sweeping = tokio::spawn(replay::sweep(store.clone(), sweeper(&settings), stop.clone()));
     let service = Service {
         publisher,
         store: store.clone(),
@@ -67,15 +72,17 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         metrics: metrics.clone(),
         results: results.state(),
         stop: stop.clone(),
+        replays: asked,
         limits: Limits { max_body_bytes: settings.max_body_bytes, max_wait: settings.max_wait },
     };
     let queue = settings.broker.topology().results();
     let recording = tokio::spawn(results.keep(Results { queue, store: store.clone(), waiters, metrics }, stop.clone()));
-    let forgetting = tokio::spawn(retention::enforce(store, settings.retention, stop.clone()));
+    let forgetting = tokio::spawn(retention::enforce(store, settings.retention(), stop.clone()));
     tracing::info!(address = %settings.listen, "accepting requests at http://{}/api/v1/processData", settings.listen);
     let served = serve(listener, service, stop.clone()).await;
     stop.cancel();
-    // Publishing ends last: until here somebody may have been waiting for a confirm.
+    finish([replaying, sweeping]).await;
+    // Publishing ends late: until here somebody may have been waiting for a confirm.
     publisher_stop.cancel();
     finish([recording, forgetting, listening, publishing, writing]).await;
     served
@@ -87,6 +94,15 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServiceError> {
 
 fn name(settings: &Settings, part: &str) -> String {
     format!("warren-web-service {part} {}", settings.broker.worker_name())
+}
+
+/// How the dead-letter queue is got at, when there is something to take out of it.
+fn sweeper(settings: &Settings) -> replay::DeadLetterQueue {
+    replay::DeadLetterQueue {
+        broker: settings.broker.broker(),
+        connection: name(settings, "dead letters"),
+        queue: settings.broker.topology().dead(),
+    }
 }
 
 fn start_publisher(settings: &Settings, metrics: Arc<Metrics>, stop: CancellationToken) -> (Publisher, JoinHandle<()>) {
@@ -130,7 +146,7 @@ async fn serve(listener: TcpListener, service: Service, stop: CancellationToken)
 }
 
 /// A client that was given up on may still hold the store open, which then recovers when it is opened again.
-async fn finish(tasks: [JoinHandle<()>; 5]) {
+async fn finish<const N: usize>(tasks: [JoinHandle<()>; N]) {
     for task in tasks {
         match tokio::time::timeout(FINISH, task).await {
             Ok(Ok(())) => {}

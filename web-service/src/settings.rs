@@ -1,8 +1,11 @@
 //! The web side's command line and environment.
 
-use crate::store::{
-    Location,
-    postgres::{POSTGRES_URL, PostgresUrl},
+use crate::{
+    retention::Retention,
+    store::{
+        Location,
+        postgres::{POSTGRES_URL, PostgresUrl},
+    },
 };
 use clap::Parser;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -32,6 +35,10 @@ pub struct Settings {
     #[arg(long, env = "WARREN_RETENTION", default_value = "24h", value_name = "DURATION", value_parser = duration::parse)]
     pub retention: Duration,
 
+    /// How long failed requests and their dead letters are kept, to be replayed; not shorter than --retention
+    #[arg(long, env = "WARREN_DEAD_LETTER_RETENTION", default_value = "336h", value_name = "DURATION", value_parser = duration::parse)]
+    pub dead_letter_retention: Duration,
+
     /// The largest body of a submit, in bytes
     #[arg(long, env = "WARREN_MAX_BODY_BYTES", default_value_t = 1_048_576, value_name = "BYTES")]
     pub max_body_bytes: usize,
@@ -54,6 +61,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How long they are kept.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        Retention { finished: self.retention, dead_letters: self.dead_letter_retention }
+    }
+
     /// Where records are kept.
     #[must_use]
     pub fn location(&self) -> Location {

@@ -5,23 +5,32 @@
 //! nobody waits for company.
 
 mod batch;
+mod dead_letters;
 mod health;
+mod lease;
 pub mod postgres;
 mod read;
+mod replays;
 mod row;
 mod sqlite;
+mod statements;
+mod sweep;
 mod write;
 
 pub use health::StoreHealth;
 pub use read::{Filter, Page};
+pub use replays::{Begun, Chosen, InHand, NewReplay, Round};
+pub use sweep::Replaced;
 
 use crate::{
-    record::{Change, Record},
+    record::{Change, Record, Status},
     waiters::Waiters,
 };
+use dead_letters::History;
 use jiff::Timestamp;
 use postgres::{Postgres, PostgresError, PostgresUrl};
 use read::Reader;
+use statements::{Kept, Transaction, Work};
 use std::{path::PathBuf, sync::Arc};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -113,7 +122,8 @@ pub struct Store {
 /// What the writer is asked to do; the answer comes once it is committed.
 enum Job {
     Record(Arc<[Change]>, oneshot::Sender<Result<(), StoreError>>),
-    Forget { before: Timestamp, limit: u32, answer: oneshot::Sender<Result<u64, StoreError>> },
+    Forget { status: Status, before: Timestamp, limit: u32, answer: oneshot::Sender<Result<u64, StoreError>> },
+    Transaction { work: Arc<dyn Transaction>, answer: oneshot::Sender<Result<(), StoreError>> },
     Probe { answer: oneshot::Sender<Result<(), StoreError>> },
 }
 
@@ -157,12 +167,22 @@ impl Store {
         self.ask(|answer| Job::Record(changes, answer)).await?
     }
 
-    /// Forgets at most `limit` requests that ended before a time; returns how many there were.
+    /// Forgets at most `limit` requests that ended with this status before a time, and their dead letters; returns how
+    /// many there were.
     ///
     /// # Errors
     /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
-    pub async fn forget(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        self.ask(|answer| Job::Forget { before, limit, answer }).await?
+    pub async fn forget(&self, status: Status, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.ask(|answer| Job::Forget { status, before, limit, answer }).await?
+    }
+
+    /// Does it all at once, or nothing of it.
+    async fn transact<W: Work>(&self, work: W) -> Result<W::Answer, StoreError> {
+        let kept = Arc::new(Kept::new(work));
+        let work = kept.clone();
+        self.ask(|answer| Job::Transaction { work, answer }).await??;
+        // It was committed, so it was run.
+        kept.answer().ok_or(StoreError::Closed)
     }
 
     /// What is known of a request.
@@ -170,7 +190,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Read`] or [`StoreError::Postgres`].
     pub async fn find(&self, id: &RequestId) -> Result<Option<Record>, StoreError> {
-        self.reader.find(id).await
+        let Some(mut record) = self.reader.find(id).await? else { return Ok(None) };
+        if record.replays > 0 {
+            record.history = self.reader.look(History(id.clone(), record.replays)).await?;
+        }
+        Ok(Some(record))
     }
 
     /// A page of requests, newest first, without their results.

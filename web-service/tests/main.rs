@@ -5,6 +5,7 @@ mod database_faults;
 mod fixture;
 mod records;
 mod refusals;
+mod replays;
 mod replicas;
 mod start_and_stop;
 mod store;

@@ -50,11 +50,33 @@ async fn what_cannot_be_looked_up_is_refused() {
         ("/api/v1/requests?status=done".to_owned(), 400, "invalid-query"),
         ("/api/v1/requests?limit=0".to_owned(), 400, "invalid-query"),
         ("/api/v1/requests?cursor=x".to_owned(), 400, "invalid-query"),
+        ("/api/v1/dead-letters?reason=bad-luck".to_owned(), 400, "invalid-query"),
+        ("/api/v1/dead-letters?since=yesterday".to_owned(), 400, "invalid-query"),
+        ("/api/v1/dead-letters?limit=0".to_owned(), 400, "invalid-query"),
+        ("/api/v1/dead-letters?resaon=expired".to_owned(), 400, "invalid-query"),
+        ("/api/v1/replays/0198c0de-0000-7000-8000-000000000000".to_owned(), 404, "no-such-replay"),
         ("/api/v2/requests".to_owned(), 404, "no-such-route"),
         ("/".to_owned(), 404, "no-such-route"),
     ] {
         let problem = problem(web.get(&path).await).await;
         assert_eq!((kind(&problem), &problem["status"]), (expected, &json!(status)), "{path}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_replay_that_is_not_possible_is_refused() {
+    let (_vhost, web) = web("replay").await;
+    for (body, kind_of_it, word) in [
+        ("{}", "invalid-replay", "exactly one"),
+        (r#"{"filter": {}, "rate": 10001}"#, "invalid-replay", "10000"),
+        ("all", "invalid-json", "not JSON"),
+    ] {
+        let request = web.http.post(format!("{}/api/v1/dead-letters/replay", web.base));
+        let answer = request.header("content-type", "application/json").body(body).send().await.expect("is answered");
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        let problem = problem(answer).await;
+        assert_eq!(kind(&problem), kind_of_it, "{problem}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(word)), "{problem}");
     }
 }
 
@@ -66,6 +88,8 @@ async fn another_method_is_refused_with_those_that_are_allowed() {
         (Method::DELETE, "/api/v1/requests/a", "GET, HEAD"),
         (Method::POST, "/api/v1/requests", "GET, HEAD"),
         (Method::PUT, "/readyz", "GET, HEAD"),
+        (Method::GET, "/api/v1/dead-letters/replay", "POST"),
+        (Method::POST, "/api/v1/replays/a", "GET, HEAD, DELETE"),
     ] {
         let request = web.http.request(method.clone(), format!("{}{path}", web.base));
         let response = request.send().await.expect("is answered");

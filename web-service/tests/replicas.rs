@@ -57,7 +57,8 @@ async fn a_notification_takes_milliseconds() {
         let id = web.submit(json!(round)).await;
         let poll = web.poll(&id).await;
         let what = What::Succeeded { attempt: 1, result: RawValue::from_string("7".into()).expect("is JSON") };
-        let change = Change { id: RequestId::from_text(&id).expect("is an id"), at: Timestamp::now(), what };
+        let change =
+            Change { id: RequestId::from_text(&id).expect("is an id"), at: Timestamp::now(), replay: Some(0), what };
         let begun = Instant::now();
         elsewhere.record([change]).await.expect("is recorded");
         let (_, record) = tokio::time::timeout(SOON, poll).await.expect("ends").expect("does not panic");
@@ -86,7 +87,7 @@ async fn replicas_that_start_together_on_an_empty_database_agree() {
         eventually("the store to be ready", SOON, async || store.health().failure().map_or(Ok(()), Err)).await;
     };
     futures::future::join_all((0..8).map(|_| open())).await;
-    assert_eq!(database.number("SELECT count(*) FROM _sqlx_migrations").await, 1);
+    assert_eq!(database.number("SELECT count(*) FROM _sqlx_migrations").await, 2);
     assert_eq!(database.number("SELECT count(*) FROM pipeline").await, 1);
     let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
@@ -171,7 +172,8 @@ async fn two_pipelines_may_share_a_database_with_a_schema_each() {
         let (store, _) = Store::open(Location::Database { url, exchange: exchange.into() }).await.expect("opens");
         eventually("the store to be ready", SOON, async || store.health().failure().map_or(Ok(()), Err)).await;
         let id = RequestId::from_text("same").expect("is an id");
-        let submitted = Change { id: id.clone(), at: Timestamp::now(), what: What::Submitted };
+        let submitted =
+            Change { id: id.clone(), at: Timestamp::now(), replay: Some(0), what: What::Submitted { deadline: None } };
         store.record([submitted]).await.expect("is recorded");
         assert!(store.find(&id).await.expect("can be read").is_some());
         assert_eq!(database.number(&format!("SELECT count(*) FROM {exchange}.requests")).await, 1);

@@ -49,6 +49,7 @@ fn help_names_every_option_with_its_variable() {
         "WARREN_SQLITE_PATH",
         "WARREN_POSTGRES_URL",
         "WARREN_RETENTION",
+        "WARREN_DEAD_LETTER_RETENTION",
         "WARREN_LOG",
     ] {
         assert!(text.contains(variable), "{variable} in {text}");

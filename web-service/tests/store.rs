@@ -2,15 +2,23 @@
 
 use crate::fixture::{StoreKind, TestStore, on_each_store};
 use jiff::{Timestamp, ToSpan as _};
+use proptest::{
+    prelude::{Just, Strategy as _},
+    prop_assert_eq,
+    test_runner::{Config, TestRunner},
+};
 use serde_json::value::RawValue;
+use std::sync::atomic::{AtomicU32, Ordering};
 use warren_messaging::{message::FailureReason, request_id::RequestId};
 use warren_web_service::{
-    record::{Change, Record, Status, What},
+    record::{Change, Letter, Record, Status, What},
     store::{Filter, Store},
 };
 
 on_each_store!(
     changes_of_one_request_make_the_same_record_in_any_order_and_company,
+    changes_of_several_replays_make_the_same_record_in_any_order_and_however_often,
+    what_does_not_say_its_replay_is_about_the_newest,
     the_first_end_in_a_batch_counts,
     progress_that_is_no_news_changes_nothing,
     a_large_batch_is_recorded_whole,
@@ -28,11 +36,20 @@ fn second(number: i64) -> Timestamp {
 }
 
 fn change(name: &str, at: i64, what: What) -> Change {
-    Change { id: id(name), at: second(at), what }
+    Change { id: id(name), at: second(at), replay: Some(0), what }
 }
 
 fn succeeded(attempt: u32, result: &str) -> What {
     What::Succeeded { attempt, result: RawValue::from_string(result.into()).expect("is JSON") }
+}
+
+fn submitted() -> What {
+    What::Submitted { deadline: None }
+}
+
+fn failed(attempt: u32, error: &str) -> What {
+    let letter = Letter { body: b"{}".into(), traceparent: None, deadline: None };
+    What::Failed { attempt, reason: FailureReason::AttemptsExhausted, error: error.into(), letter }
 }
 
 fn started(attempt: u32) -> What {
@@ -62,7 +79,7 @@ async fn changes_of_one_request_make_the_same_record_in_any_order_and_company(ki
     let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     for (number, order) in orders.iter().enumerate() {
         let change = |name: &str, what: usize| match what {
-            0 => change(name, 1, What::Submitted),
+            0 => change(name, 1, submitted()),
             1 => change(name, 2, started(1)),
             _ => change(name, 3, succeeded(1, "7")),
         };
@@ -80,9 +97,77 @@ async fn changes_of_one_request_make_the_same_record_in_any_order_and_company(ki
     }
 }
 
+/// What of a record does not depend on the order in which it was made.
+fn essence(record: Record) -> impl PartialEq + std::fmt::Debug {
+    let end = record.status.is_final().then(|| record.error.map(|error| error.message));
+    let history: Vec<_> = record.history.into_iter().map(|past| (past.replay, past.attempts, past.message)).collect();
+    let times = (record.submitted_at, record.next_attempt_at, record.finished_at);
+    (record.status, record.replays, record.attempts, times, record.result.map(|json| json.to_string()), end, history)
+}
+
+async fn changes_of_several_replays_make_the_same_record_in_any_order_and_however_often(kind: StoreKind) {
+    let (_place, store) = open(kind).await;
+    let of_replay = |replay: u32| {
+        let end = if replay == 2 { succeeded(3, "7") } else { failed(replay + 1, &format!("replay {replay}")) };
+        [started(1), retrying(1), started(2), end].map(|what| (Some(replay), what))
+    };
+    // Any of these, in any order, some of them twice.
+    let changes = || (0..3).flat_map(of_replay).chain([(None, submitted())]).enumerate();
+    let chosen = proptest::sample::subsequence((0..13).collect::<Vec<usize>>(), 1..13);
+    let orders = chosen.prop_flat_map(|chosen| {
+        let twice: Vec<usize> = chosen.iter().chain(chosen.iter().step_by(2)).copied().collect();
+        (Just(chosen).prop_shuffle(), Just(twice).prop_shuffle())
+    });
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(60) });
+    let count = AtomicU32::new(0);
+    let outcome = runner.run(&orders, |(one, other)| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        let made = async |name: String, order: &[usize], together: bool| {
+            let mut all = Vec::new();
+            for wanted in order {
+                let (_, (replay, what)) = changes().nth(*wanted).expect("is one of them");
+                let at = i64::try_from(*wanted).expect("is small");
+                all.push(Change { replay, ..change(&name, at, what) });
+            }
+            if together {
+                record(&store, all).await;
+            } else {
+                for one in all {
+                    record(&store, vec![one]).await;
+                }
+            }
+            essence(found(&store, &name).await)
+        };
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                let first = made(format!("{number}-one"), &one, false).await;
+                prop_assert_eq!(&first, &made(format!("{number}-other"), &other, false).await);
+                prop_assert_eq!(&first, &made(format!("{number}-together"), &other, true).await);
+                Ok(())
+            })
+        })
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
+async fn what_does_not_say_its_replay_is_about_the_newest(kind: StoreKind) {
+    let (_place, store) = open(kind).await;
+    let of = |replay, at, what| Change { replay, ..change("a", at, what) };
+    record(&store, vec![of(None, 1, failed(1, "first"))]).await;
+    record(&store, vec![of(Some(1), 2, started(1)), of(None, 3, failed(2, "second"))]).await;
+    let record_of_a = found(&store, "a").await;
+    assert_eq!((record_of_a.status, record_of_a.replays, record_of_a.attempts), (Status::Failed, 1, 2));
+    assert_eq!(record_of_a.history.len(), 1);
+    record(&store, vec![of(Some(2), 4, started(1)), of(Some(1), 5, succeeded(1, "1")), of(None, 6, succeeded(1, "2"))])
+        .await;
+    let record_of_a = found(&store, "a").await;
+    assert_eq!((record_of_a.status, record_of_a.replays), (Status::Succeeded, 2));
+    assert_eq!(record_of_a.result.expect("has one").get(), "2");
+}
+
 async fn the_first_end_in_a_batch_counts(kind: StoreKind) {
     let (_place, store) = open(kind).await;
-    let failed = What::Failed { attempt: 2, reason: FailureReason::AttemptsExhausted, error: "no luck".into() };
+    let failed = failed(2, "no luck");
     record(&store, vec![change("a", 1, succeeded(1, "1")), change("a", 2, succeeded(2, "2")), change("a", 3, failed)])
         .await;
     record(&store, vec![change("a", 4, succeeded(4, "4")), change("a", 5, started(9)), change("a", 6, retrying(9))])
@@ -108,7 +193,7 @@ async fn progress_that_is_no_news_changes_nothing(kind: StoreKind) {
 async fn a_large_batch_is_recorded_whole(kind: StoreKind) {
     let (_place, store) = open(kind).await;
     let name = |number: usize| format!("{number}-{}", "x".repeat(200));
-    record(&store, (0..3000).map(|number| change(&name(number), 1, What::Submitted)).collect()).await;
+    record(&store, (0..3000).map(|number| change(&name(number), 1, submitted())).collect()).await;
     record(&store, (0..3000).map(|number| change(&name(number), 2, succeeded(1, &number.to_string()))).collect()).await;
     for number in [0, 1, 1499, 2999] {
         assert_eq!(found(&store, &name(number)).await.result.expect("has one").get(), number.to_string());
@@ -120,7 +205,7 @@ async fn a_large_batch_is_recorded_whole(kind: StoreKind) {
 async fn an_error_with_any_character_is_kept(kind: StoreKind) {
     let (_place, store) = open(kind).await;
     let error = || "nul \0, emoji 🐇, quote ' and \u{feff}".to_owned();
-    let failed = What::Failed { attempt: 1, reason: FailureReason::AttemptsExhausted, error: error() };
+    let failed = failed(1, &error());
     let next = What::Retrying { attempt: 1, next: second(9), error: error() };
     record(&store, vec![change("failed", 1, failed), change("retrying", 1, next)]).await;
     record(&store, vec![change("result", 1, succeeded(1, r#"{"nul": "\u0000", "b": 1.50, "a": 2}"#))]).await;
@@ -136,7 +221,7 @@ async fn pages_follow_the_order_of_arrival_and_statuses_are_told_apart(kind: Sto
     let (_place, store) = open(kind).await;
     let names: Vec<_> = ["c", "a", "d", "b", "e"].map(str::to_owned).into();
     for name in &names {
-        record(&store, vec![change(name, 1, What::Submitted)]).await;
+        record(&store, vec![change(name, 1, submitted())]).await;
     }
     record(&store, vec![change("d", 2, succeeded(1, "1"))]).await;
     let (mut seen, mut before) = (Vec::new(), None);
@@ -158,13 +243,18 @@ async fn pages_follow_the_order_of_arrival_and_statuses_are_told_apart(kind: Sto
 async fn only_what_ended_before_a_time_is_forgotten_and_only_so_much(kind: StoreKind) {
     let (_place, store) = open(kind).await;
     let mut changes: Vec<_> = (0..10).map(|number| change(&format!("{number}"), number, succeeded(1, "1"))).collect();
-    changes.push(change("waiting", 0, What::Submitted));
+    changes.push(change("waiting", 0, submitted()));
+    changes.push(change("failed", 0, failed(1, "no luck")));
     record(&store, changes).await;
     let before = second(5).checked_add(500.milliseconds()).expect("is a time");
-    assert_eq!(store.forget(before, 4).await.expect("can be written"), 4);
-    assert_eq!(store.forget(before, 4).await.expect("can be written"), 2);
-    assert_eq!(store.forget(before, 4).await.expect("can be written"), 0);
+    assert_eq!(store.forget(Status::Succeeded, before, 4).await.expect("can be written"), 4);
+    assert_eq!(store.forget(Status::Succeeded, before, 4).await.expect("can be written"), 2);
+    assert_eq!(store.forget(Status::Succeeded, before, 4).await.expect("can be written"), 0);
     assert!(store.find(&id("5")).await.expect("can be read").is_none());
     assert_eq!(found(&store, "6").await.status, Status::Succeeded);
     assert_eq!(found(&store, "waiting").await.status, Status::Queued);
+    assert_eq!(found(&store, "failed").await.status, Status::Failed);
+    assert_eq!(store.forget(Status::Failed, before, 4).await.expect("can be written"), 1);
+    let letters = store.dead_letters(Default::default(), None, 10).await.expect("can be read").letters;
+    assert!(letters.is_empty(), "a dead letter goes with its request: {letters:?}");
 }

@@ -24,6 +24,10 @@ pub enum FailureReason {
 }
 
 impl FailureReason {
+    /// Every reason.
+    pub const ALL: [Self; 6] =
+        [Self::Rejected, Self::AttemptsExhausted, Self::Undecodable, Self::Expired, Self::DeliveryLimit, Self::Other];
+
     /// The fixed word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -38,8 +42,7 @@ impl FailureReason {
     }
 
     fn from_word(word: &str) -> Self {
-        let all = [Self::Rejected, Self::AttemptsExhausted, Self::Undecodable, Self::Expired, Self::DeliveryLimit];
-        all.into_iter().find(|reason| reason.as_str() == word).unwrap_or(Self::Other)
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word).unwrap_or(Self::Other)
     }
 }
 

@@ -46,16 +46,19 @@ fn filter(parameters: &Parameters) -> Result<Filter, Problem> {
     Ok(Filter {
         status: status.map_err(|error| Problem::InvalidQuery(error.to_string()))?,
         before: parameters.cursor.as_deref().map(cursor).transpose()?,
-        limit: parameters.limit.as_deref().map_or(Ok(DEFAULT_LIMIT), limit)?,
+        limit: limit(parameters.limit.as_deref())?,
     })
 }
 
-fn cursor(text: &str) -> Result<i64, Problem> {
+/// A place in the order of arrival.
+pub(super) fn cursor(text: &str) -> Result<i64, Problem> {
     let refuse = || Problem::InvalidQuery(format!("`cursor` is `{text}`: use the nextCursor of the page before"));
     text.parse().map_err(|_| refuse())
 }
 
-fn limit(text: &str) -> Result<u32, Problem> {
+/// How many a page has at most.
+pub(super) fn limit(text: Option<&str>) -> Result<u32, Problem> {
+    let Some(text) = text else { return Ok(DEFAULT_LIMIT) };
     let within = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
     within.ok_or_else(|| Problem::InvalidQuery(format!("`limit` is `{text}`: write a number from 1 to {MAX_LIMIT}")))
 }

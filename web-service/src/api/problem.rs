@@ -56,6 +56,18 @@ pub enum Problem {
     /// Another query parameter cannot be used.
     #[error("{0}")]
     InvalidQuery(String),
+    /// A wish for a replay that cannot be fulfilled as it is.
+    #[error(
+        "the body must be an object with either `requestIds` or `filter`, for example {{\"filter\": {{}}}} for all dead \
+         letters, and may have a `rate`: {0}"
+    )]
+    InvalidReplay(String),
+    /// No replay has that id.
+    #[error("no replay has the id `{id}`: GET /api/v1/replays lists the newest")]
+    NoSuchReplay {
+        /// The id as given.
+        id: String,
+    },
     /// There is nothing at that path.
     #[error("there is nothing at {path}: submit with POST /api/v1/processData, look up with GET /api/v1/requests/<id>")]
     NoSuchRoute {
@@ -115,6 +127,8 @@ impl Problem {
             Self::NoSuchRequest { .. } => ("no-such-request", "No such request", StatusCode::NOT_FOUND),
             Self::InvalidWait { .. } => ("invalid-wait", "That wait is not possible", StatusCode::BAD_REQUEST),
             Self::InvalidQuery(_) => ("invalid-query", "That query is not possible", StatusCode::BAD_REQUEST),
+            Self::InvalidReplay(_) => ("invalid-replay", "That replay is not possible", StatusCode::BAD_REQUEST),
+            Self::NoSuchReplay { .. } => ("no-such-replay", "No such replay", StatusCode::NOT_FOUND),
             Self::NoSuchRoute { .. } => ("no-such-route", "No such route", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed { .. } => {
                 ("method-not-allowed", "Method not allowed", StatusCode::METHOD_NOT_ALLOWED)

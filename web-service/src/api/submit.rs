@@ -10,10 +10,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _, de::IgnoredAny};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
-use warren_messaging::{message::Request, request_id::RequestId};
+use std::{collections::BTreeMap, time::Duration};
+use warren_messaging::{duration, message::Request, request_id::RequestId};
 
 /// What a client sends.
 #[derive(Deserialize)]
@@ -21,6 +21,9 @@ use warren_messaging::{message::Request, request_id::RequestId};
 struct Submit<'a> {
     #[serde(borrow)]
     data: &'a RawValue,
+    /// How long the request is worth beginning.
+    #[serde(default, rename = "expiresIn", deserialize_with = "expiry")]
+    expires_in: Option<Duration>,
 }
 
 /// What it gets.
@@ -63,14 +66,18 @@ async fn accept(
     }
     let request_id = new_id();
     let at = Timestamp::now();
+    // A deadline beyond the end of time is none.
+    let deadline = submit.expires_in.and_then(|expires_in| at.checked_add(expires_in).ok());
     let request = Request { request_id: request_id.clone(), request_data: submit.data };
-    service.publisher.publish(&request.to_message()).await?;
-    let submitted = Change { id: request_id.clone(), at, what: What::Submitted };
+    let message = deadline.map_or_else(|| request.to_message(), |deadline| request.to_message_until(deadline));
+    service.publisher.publish(&message).await?;
+    let submitted = Change { id: request_id.clone(), at, replay: Some(0), what: What::Submitted { deadline } };
     service.store.record([submitted]).await.map_err(Problem::NotRecorded)?;
     Ok(request_id)
 }
 
-fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>, limits: Limits) -> Result<Bytes, Problem> {
+/// A body that is declared as JSON, whole and within the limit.
+pub(super) fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>, limits: Limits) -> Result<Bytes, Problem> {
     let content_type = headers.get(header::CONTENT_TYPE);
     if !content_type.is_some_and(is_json) {
         let given =
@@ -100,6 +107,14 @@ fn parse(body: &[u8]) -> Result<Submit<'_>, Problem> {
         serde_json::error::Category::Data => Problem::InvalidBody(error),
         _ => Problem::InvalidJson(error),
     })
+}
+
+fn expiry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let expires_in = duration::text::deserialize(deserializer)?;
+    if expires_in.is_zero() {
+        return Err(D::Error::custom("`expiresIn` is 0s: write how long the request is worth beginning, such as 5m"));
+    }
+    Ok(Some(expires_in))
 }
 
 /// UUIDv7: ordered by time, so that ids are kind to an index and to a reader of logs.
@@ -137,6 +152,9 @@ mod tests {
             (b"[1]", "invalid-body"),
             (b"{\"dat\": 1}", "invalid-body"),
             (b"{\"data\":1,\"priority\":9}", "invalid-body"),
+            (b"{\"data\":1,\"expiresIn\":\"soon\"}", "invalid-body"),
+            (b"{\"data\":1,\"expiresIn\":\"0s\"}", "invalid-body"),
+            (b"{\"data\":1,\"expiresIn\":null}", "invalid-body"),
         ] {
             let problem = parse(body).map(|_| ()).expect_err(&String::from_utf8_lossy(body));
             assert_eq!(problem.word(), word, "{}", String::from_utf8_lossy(body));

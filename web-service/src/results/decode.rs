@@ -1,11 +1,11 @@
 //! From a message of the results queue to what it changes.
 
-use crate::record::{Change, What};
+use crate::record::{Change, Letter, What};
 use jiff::Timestamp;
 use lapin::{BasicProperties, message::Delivery};
 use serde::Deserialize;
 use warren_messaging::{
-    message::{Event, Incoming, Progress, ResultBody, failure_reason},
+    message::{Event, Incoming, Progress, ResultBody, TRACEPARENT, failure_reason},
     request_id::RequestId,
     topology::{DEAD_KEY, EVENT_KEY, RESULT_KEY},
 };
@@ -32,17 +32,22 @@ pub(super) fn change(delivery: &Delivery, at: Timestamp) -> Result<Change, Decod
 
 /// The routing key decides, not the `type`: what the broker itself dead-letters still says `request`.
 fn read(key: &str, properties: &BasicProperties, body: &[u8], at: Timestamp) -> Result<Change, DecodeError> {
-    let attempt = Incoming(properties).attempt();
+    let incoming = Incoming(properties);
+    let (attempt, replay) = (incoming.attempt(), incoming.replay());
     match key {
         RESULT_KEY => {
             let body: ResultBody<'_> = serde_json::from_slice(body)?;
             let what = What::Succeeded { attempt, result: body.processing_results.to_owned() };
-            Ok(Change { id: body.request_id, at, what })
+            Ok(Change { id: body.request_id, at, replay, what })
         }
         DEAD_KEY => {
             let id = serde_json::from_slice::<OnlyId>(body)?.request_id;
             let (reason, error) = failure_reason(properties);
-            Ok(Change { id, at, what: What::Failed { attempt, reason, error } })
+            let traceparent = incoming.text(TRACEPARENT).map(str::to_owned);
+            let letter = Letter { body: body.to_vec(), traceparent, deadline: incoming.deadline() };
+            // What the broker gave up is a request still, and that means 0 where it says nothing.
+            let replay = replay.or(incoming.death_reason().map(|_| 0));
+            Ok(Change { id, at, replay, what: What::Failed { attempt, reason, error, letter } })
         }
         EVENT_KEY => Ok(progress(serde_json::from_slice(body)?, at)),
         other => Err(DecodeError::Key(other.to_owned())),
@@ -55,7 +60,7 @@ fn progress(event: Event, at: Timestamp) -> Change {
         Progress::Started { started_at } => What::Started { attempt, since: started_at },
         Progress::Retrying { error, next_attempt_at } => What::Retrying { attempt, next: next_attempt_at, error },
     };
-    Change { id: event.request_id, at, what }
+    Change { id: event.request_id, at, replay: event.replay, what }
 }
 
 #[cfg(test)]
@@ -72,6 +77,7 @@ mod tests {
         let body = br#"{"requestId":1,"processingResults":"x-processed"}"#;
         let change = read("result", &BasicProperties::default(), body, Timestamp::UNIX_EPOCH).expect("is readable");
         assert_eq!(change.id.as_json(), "1");
+        assert_eq!(change.replay, None, "it may be of any");
         assert!(matches!(change.what, What::Succeeded { attempt: 1, result } if result.get() == "\"x-processed\""));
     }
 
@@ -80,7 +86,10 @@ mod tests {
         let id = RequestId::from_text("a").expect("is an id");
         let (body, none) = (br#"{"requestId":"a","requestData":1}"#, BasicProperties::default());
         let sent = message::failure(Some(&id), body, &none, 5, FailureReason::AttemptsExhausted, "no luck");
-        let What::Failed { attempt, reason, error } = read_back(&sent).what else { panic!("is a failure") };
+        let change = read_back(&sent);
+        assert_eq!(change.replay, Some(0));
+        let What::Failed { attempt, reason, error, letter } = change.what else { panic!("is a failure") };
+        assert_eq!(letter.body, body);
         assert_eq!((attempt, reason, error.as_str()), (5, FailureReason::AttemptsExhausted, "no luck"));
     }
 
@@ -88,7 +97,8 @@ mod tests {
     fn progress_is_read() {
         let id = RequestId::from_text("a").expect("is an id");
         let progress = Progress::Started { started_at: Timestamp::UNIX_EPOCH };
-        let change = read_back(&Event { request_id: id, attempt: 2, progress }.to_message());
+        let change = read_back(&Event { request_id: id, attempt: 2, replay: Some(1), progress }.to_message());
+        assert_eq!(change.replay, Some(1));
         assert!(matches!(change.what, What::Started { attempt: 2, .. }));
     }
 

@@ -6,8 +6,7 @@ use serde_json::value::RawValue;
 use warren_messaging::request_id::RequestId;
 
 /// The columns of [`Row`], without the result, which may be large.
-pub(super) const COLUMNS: &str =
-    "seq, id, status, submitted_at, started_at, attempts, next_attempt_at, finished_at, reason, error";
+pub(super) const COLUMNS: &str = "seq, id, status, replays, submitted_at, deadline, started_at, attempts, next_attempt_at, finished_at, reason, error";
 
 /// A row of `requests`.
 #[derive(sqlx::FromRow)]
@@ -15,7 +14,9 @@ pub(super) struct Row {
     pub(super) seq: i64,
     id: String,
     status: String,
+    replays: i64,
     submitted_at: Option<i64>,
+    deadline: Option<i64>,
     started_at: Option<i64>,
     attempts: i64,
     next_attempt_at: Option<i64>,
@@ -33,21 +34,24 @@ impl Row {
         Ok(Record {
             request_id: RequestId::from_json(&self.id).map_err(corrupt)?,
             status: self.status.parse().map_err(corrupt)?,
+            replays: self.replays.try_into().map_err(corrupt)?,
             submitted_at: time(self.submitted_at)?,
+            deadline: time(self.deadline)?,
             started_at: time(self.started_at)?,
             attempts: self.attempts.try_into().map_err(corrupt)?,
             next_attempt_at: time(self.next_attempt_at)?,
             finished_at: time(self.finished_at)?,
             result: self.result.map(RawValue::from_string).transpose().map_err(corrupt)?,
             error: self.error.map(|message| RecordedError { reason, message }),
+            history: Vec::new(),
         })
     }
 }
 
-fn time(micros: Option<i64>) -> sqlx::Result<Option<Timestamp>> {
+pub(super) fn time(micros: Option<i64>) -> sqlx::Result<Option<Timestamp>> {
     micros.map(Timestamp::from_microsecond).transpose().map_err(corrupt)
 }
 
-fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+pub(super) fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))
 }

@@ -1,7 +1,7 @@
 //! The writer: gathers what is asked of it and commits it together.
 
-use super::{Job, StoreError, StoreHealth};
-use crate::record::Change;
+use super::{Job, StoreError, StoreHealth, statements::Transaction};
+use crate::record::{Change, Status};
 use tokio::sync::mpsc;
 
 /// The most jobs in one write, so that nobody waits for an endless one.
@@ -12,8 +12,10 @@ const MAX_JOBS: usize = 1024;
 pub(super) enum Write<'a> {
     /// These, in any order.
     Changes(&'a [&'a Change]),
-    /// Nothing any more of requests that ended before a time in microseconds, at most so many of them.
-    Forget { before: i64, limit: u32 },
+    /// Nothing any more of requests that ended so before a time in microseconds, at most so many of them.
+    Forget { status: Status, before: i64, limit: u32 },
+    /// This, whole or not at all.
+    Transaction(&'a dyn Transaction),
     /// Nothing that stays: whether it could.
     Probe,
 }
@@ -49,10 +51,13 @@ impl<D: Database> Writer<D> {
                         changes.push(more);
                         answers.push(answer);
                     }
-                    Job::Forget { before, limit, answer } => {
-                        let what = Write::Forget { before: before.as_microsecond(), limit };
+                    Job::Forget { status, before, limit, answer } => {
+                        let what = Write::Forget { status, before: before.as_microsecond(), limit };
                         // Who no longer waits for an answer does not need it, here and below.
                         let _ = answer.send(self.write(what).await);
+                    }
+                    Job::Transaction { work, answer } => {
+                        let _ = answer.send(self.transact(&*work).await);
                     }
                     Job::Probe { answer } => {
                         let _ = answer.send(self.write(Write::Probe).await.map(|_| ()));
@@ -68,6 +73,15 @@ impl<D: Database> Writer<D> {
             }
         }
         self.database.close().await;
+    }
+
+    /// What fails here may be the work's own fault, which is no reason to refuse requests: the next write tells.
+    async fn transact(&mut self, work: &dyn Transaction) -> Result<(), StoreError> {
+        let outcome = self.database.write(Write::Transaction(work)).await;
+        if outcome.is_ok() {
+            self.health.note(None);
+        }
+        outcome.map(drop)
     }
 
     /// Does it, and notes how that went.

@@ -1,15 +1,20 @@
 //! Writing to the file.
 
-use crate::store::{
-    StoreError,
-    batch::{Batch, Ended, Retrying, Started, Submitted, batches},
-    write::{Database, Write},
+use crate::{
+    record::Status,
+    store::{
+        StoreError,
+        batch::{Batch, DeadLetter, Ended, Retrying, Started, Submitted, batches},
+        statements::Statements,
+        sweep::TRIES,
+        write::{Database, Write},
+    },
 };
 use sqlx::{
     ConnectOptions as _, Connection as _, QueryBuilder, SqliteConnection, SqlitePool, sqlite::SqliteConnectOptions,
 };
 
-/// The most rows in one statement: each has up to 7 of SQLite's 32,766 variables.
+/// The most rows in one statement: each has up to 9 of SQLite's 32,766 variables.
 const MAX_ROWS: usize = 2048;
 
 /// The writing connection. After an error it is opened anew: a failed write can leave a connection with a
@@ -33,7 +38,12 @@ impl Sqlite {
         let connection = self.connection.as_mut().expect("was opened just now");
         match what {
             Write::Changes(changes) => apply(connection, &batches(changes)).await.map(|()| 0),
-            Write::Forget { before, limit } => forget(connection, before, limit).await,
+            Write::Forget { status, before, limit } => forget(connection, status, before, limit).await,
+            Write::Transaction(work) => {
+                let mut transaction = connection.begin().await?;
+                work.run(&mut Statements::Sqlite(&mut transaction)).await?;
+                transaction.commit().await.map(|()| 0)
+            }
             Write::Probe => probe(connection).await.map(|()| 0),
         }
     }
@@ -61,8 +71,8 @@ impl Database for Sqlite {
 
 async fn apply(connection: &mut SqliteConnection, batches: &[Batch<'_>]) -> sqlx::Result<()> {
     // One statement is a transaction of its own, and saves two of three ways to SQLite's thread: the usual case.
-    if let [Batch { submitted, started, retrying, ended }] = batches {
-        match (submitted.len(), ended.len(), started.len() + retrying.len()) {
+    if let [Batch { submitted, started, retrying, ended, letters }] = batches {
+        match (submitted.len(), ended.len(), started.len() + retrying.len() + letters.len()) {
             (1..=MAX_ROWS, 0, 0) => return submit(connection, submitted).await,
             (0, 1..=MAX_ROWS, 0) => return end(connection, ended).await,
             _ => {}
@@ -82,66 +92,110 @@ async fn apply(connection: &mut SqliteConnection, batches: &[Batch<'_>]) -> sqlx
         for rows in batch.ended.chunks(MAX_ROWS) {
             end(&mut transaction, rows).await?;
         }
+        for row in &batch.letters {
+            keep(&mut transaction, row).await?;
+        }
     }
     transaction.commit().await
 }
 
 async fn submit(connection: &mut SqliteConnection, rows: &[Submitted<'_>]) -> sqlx::Result<()> {
-    let mut insert = QueryBuilder::<sqlx::Sqlite>::new("INSERT INTO requests (id, status, submitted_at) ");
+    // Few have a deadline; the others do not pay for it.
+    let with_deadline = rows.iter().any(|row| row.deadline.is_some());
+    let columns = if with_deadline { "id, status, submitted_at, deadline" } else { "id, status, submitted_at" };
+    let mut insert = QueryBuilder::<sqlx::Sqlite>::new(format!("INSERT INTO requests ({columns}) "));
     insert.push_values(rows, |mut values, row| {
         values.push_bind(row.id).push("'queued'").push_bind(row.at);
+        if with_deadline {
+            values.push_bind(row.deadline);
+        }
     });
     insert.push(" ON CONFLICT (id) DO UPDATE SET submitted_at = coalesce(submitted_at, excluded.submitted_at)");
+    if with_deadline {
+        insert.push(", deadline = coalesce(deadline, excluded.deadline)");
+    }
     insert.build().persistent(rows.len() == 1).execute(connection).await?;
     Ok(())
 }
 
-/// The first end counts; later ones change nothing.
+/// The first end of the newest replay counts; others change nothing.
 async fn end(connection: &mut SqliteConnection, rows: &[Ended<'_>]) -> sqlx::Result<()> {
-    let columns = "id, status, attempts, finished_at, result, reason, error";
+    let columns = "id, status, attempts, finished_at, result, reason, error, replays";
     let mut insert = QueryBuilder::<sqlx::Sqlite>::new(format!("INSERT INTO requests ({columns}) "));
     insert.push_values(rows, |mut values, row| {
         values.push_bind(row.id).push_bind(row.status).push_bind(row.attempt).push_bind(row.at);
         values.push_bind(row.result).push_bind(row.reason).push_bind(row.error);
+        match row.replay {
+            Some(replay) => values.push_bind(replay),
+            None => {
+                values.push("coalesce((SELECT replays FROM requests WHERE id = ");
+                values.push_bind_unseparated(row.id).push_unseparated("), 0)")
+            }
+        };
     });
     insert.push(
         " ON CONFLICT (id) DO UPDATE SET status = excluded.status, attempts = excluded.attempts,
           finished_at = excluded.finished_at, result = excluded.result, reason = excluded.reason,
-          error = excluded.error, next_attempt_at = NULL
-          WHERE requests.finished_at IS NULL",
+          error = excluded.error, next_attempt_at = NULL, replays = excluded.replays,
+          started_at = CASE WHEN requests.replays < excluded.replays THEN NULL ELSE requests.started_at END
+          WHERE requests.replays < excluded.replays
+             OR (requests.replays = excluded.replays AND requests.finished_at IS NULL)",
     );
     insert.build().persistent(rows.len() == 1).execute(connection).await?;
     Ok(())
 }
 
-/// Progress counts only while it is news: of a later attempt, or a later step of the same one.
+/// A replay fails once; nothing that was kept of it is replaced. If it was replayed since, this is a second copy of the
+/// dead letter, to be swept like the first.
+async fn keep(connection: &mut SqliteConnection, row: &DeadLetter<'_>) -> sqlx::Result<()> {
+    let insert = sqlx::query(
+        "INSERT INTO dead_letters (request_id, replay, attempts, failed_at, reason, error, body, traceparent, deadline)
+         SELECT id, coalesce(?2, replays), ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM requests WHERE id = ?1
+         ON CONFLICT (request_id, replay) DO UPDATE SET sweeps_left = ?10 WHERE dead_letters.body IS NULL",
+    );
+    let insert = insert.bind(row.id).bind(row.replay).bind(row.attempt).bind(row.at).bind(row.reason).bind(row.error);
+    let insert = insert.bind(row.letter.body.as_slice()).bind(row.letter.traceparent.as_deref()).bind(row.deadline());
+    let insert = insert.bind(i64::from(TRIES));
+    insert.execute(connection).await?;
+    Ok(())
+}
+
+/// Progress counts only while it is news: of a later replay or attempt, or a later step of the same one.
 async fn start(connection: &mut SqliteConnection, row: &Started<'_>) -> sqlx::Result<()> {
     let insert = sqlx::query(
-        "INSERT INTO requests (id, status, attempts, started_at) VALUES (?1, 'started', ?2, ?3)
-         ON CONFLICT (id) DO UPDATE SET status = 'started', attempts = ?2, started_at = ?3, next_attempt_at = NULL
-         WHERE requests.finished_at IS NULL AND requests.attempts < ?2",
+        "INSERT INTO requests (id, status, attempts, started_at, replays)
+         VALUES (?1, 'started', ?2, ?3, coalesce(?4, (SELECT replays FROM requests WHERE id = ?1), 0))
+         ON CONFLICT (id) DO UPDATE SET status = 'started', attempts = ?2, started_at = ?3, next_attempt_at = NULL,
+           finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
+           error = CASE WHEN requests.replays < excluded.replays THEN NULL ELSE requests.error END
+         WHERE requests.replays < excluded.replays
+            OR (requests.replays = excluded.replays AND requests.finished_at IS NULL AND requests.attempts < ?2)",
     );
-    insert.bind(row.id).bind(row.attempt).bind(row.since).execute(connection).await?;
+    insert.bind(row.id).bind(row.attempt).bind(row.since).bind(row.replay).execute(connection).await?;
     Ok(())
 }
 
 async fn retry(connection: &mut SqliteConnection, row: &Retrying<'_>) -> sqlx::Result<()> {
     let insert = sqlx::query(
-        "INSERT INTO requests (id, status, attempts, next_attempt_at, error) VALUES (?1, 'retrying', ?2, ?3, ?4)
-         ON CONFLICT (id) DO UPDATE SET status = 'retrying', attempts = ?2, next_attempt_at = ?3, error = ?4
-         WHERE requests.finished_at IS NULL
-           AND (requests.attempts < ?2 OR (requests.attempts = ?2 AND requests.status = 'started'))",
+        "INSERT INTO requests (id, status, attempts, next_attempt_at, error, replays)
+         VALUES (?1, 'retrying', ?2, ?3, ?4, coalesce(?5, (SELECT replays FROM requests WHERE id = ?1), 0))
+         ON CONFLICT (id) DO UPDATE SET status = 'retrying', attempts = ?2, next_attempt_at = ?3, error = ?4,
+           finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
+           started_at = CASE WHEN requests.replays < excluded.replays THEN NULL ELSE requests.started_at END
+         WHERE requests.replays < excluded.replays
+            OR (requests.replays = excluded.replays AND requests.finished_at IS NULL
+                AND (requests.attempts < ?2 OR (requests.attempts = ?2 AND requests.status = 'started')))",
     );
-    insert.bind(row.id).bind(row.attempt).bind(row.next).bind(row.error).execute(connection).await?;
+    insert.bind(row.id).bind(row.attempt).bind(row.next).bind(row.error).bind(row.replay).execute(connection).await?;
     Ok(())
 }
 
-async fn forget(connection: &mut SqliteConnection, before: i64, limit: u32) -> sqlx::Result<u64> {
+async fn forget(connection: &mut SqliteConnection, status: Status, before: i64, limit: u32) -> sqlx::Result<u64> {
     let delete = sqlx::query(
         "DELETE FROM requests WHERE seq IN
-         (SELECT seq FROM requests WHERE finished_at < ? ORDER BY finished_at LIMIT ?)",
+         (SELECT seq FROM requests WHERE status = ? AND finished_at < ? ORDER BY finished_at LIMIT ?)",
     );
-    Ok(delete.bind(before).bind(limit).execute(connection).await?.rows_affected())
+    Ok(delete.bind(status.as_str()).bind(before).bind(limit).execute(connection).await?.rows_affected())
 }
 
 /// A write of the smallest kind, which needs what every write needs: the lock, and room for a page.

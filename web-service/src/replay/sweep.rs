@@ -1,0 +1,209 @@
+//! Takes the copies of replayed dead letters out of the dead-letter queue.
+//!
+//! A queue cannot be searched: its messages are taken one by one, those whose requests were replayed are acknowledged, and
+//! everything else goes back when the channel closes. That changes nothing of it but its count of deliveries, which has
+//! no limit on this queue, and neither does a crash.
+
+use crate::store::{Replaced, Store, StoreError};
+use lapin::{
+    Channel, Connection,
+    message::Delivery,
+    options::{BasicAckOptions, BasicGetOptions},
+};
+use serde::Deserialize;
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+use warren_messaging::{
+    broker::Broker,
+    error_chain::Chain,
+    link::{LinkError, connect},
+    message::Incoming,
+    request_id::RequestId,
+};
+
+/// The pauses between two passes: the first, and the longest while some copies are not found.
+const PAUSES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(300)];
+/// How many copies one pass looks for; their ids are held in memory.
+const MOST: u32 = 50_000;
+/// Only one replica looks at a time: each hides from the others what it holds.
+const LEASE: &str = "sweep";
+/// After so many messages the lease is renewed.
+const RENEW_AFTER: u32 = 1000;
+
+/// Where the copies are.
+pub struct DeadLetterQueue {
+    /// The broker.
+    pub broker: Broker,
+    /// The connection's name at the broker.
+    pub connection: String,
+    /// The queue.
+    pub queue: String,
+}
+
+/// Why a pass ended early.
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Broker(#[from] lapin::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Takes copies out whenever there are some to be taken out, until `stop` is cancelled.
+pub async fn sweep(store: Store, queue: DeadLetterQueue, stop: CancellationToken) {
+    let owner = uuid::Uuid::now_v7().to_string();
+    let mut pause = PAUSES[0];
+    while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+        if store.health().failure().is_some() {
+            continue;
+        }
+        let left = stop.run_until_cancelled(pass(&store, &queue, &owner)).await.unwrap_or(Ok(0));
+        pause = match left {
+            Ok(0) => PAUSES[0],
+            Ok(_) => (pause * 2).min(PAUSES[1]),
+            Err(error) => {
+                tracing::debug!("replayed requests stay among the dead letters for now: {}", Chain(&error));
+                (pause * 2).min(PAUSES[1])
+            }
+        };
+    }
+}
+
+/// One pass; returns how many copies were not found.
+async fn pass(store: &Store, queue: &DeadLetterQueue, owner: &str) -> Result<usize, SweepError> {
+    let wanted = Wanted::new(store.to_sweep(MOST).await?);
+    if wanted.is_empty() || !store.take_lease(LEASE, owner).await? {
+        return Ok(0);
+    }
+    let connection = connect(&queue.broker, &queue.connection).await?;
+    let walked = walk(&connection, queue, store, owner, wanted).await;
+    // With its channel, which gives back what was not acknowledged.
+    let _ = connection.close(200, "done".into()).await;
+    let (found, missed) = walked?.ends();
+    tracing::info!(queue = queue.queue, copies = found.len(), "took replayed requests out of the dead letters");
+    let left = missed.len();
+    store.swept(found, missed).await?;
+    store.release_lease(LEASE, owner).await?;
+    Ok(left)
+}
+
+/// Looks at every message that there is by now: a dead letter may have more than one copy.
+async fn walk(
+    connection: &Connection,
+    queue: &DeadLetterQueue,
+    store: &Store,
+    owner: &str,
+    mut wanted: Wanted,
+) -> Result<Wanted, SweepError> {
+    let channel = connection.create_channel().await?;
+    let (mut taken, mut most) = (0, u32::MAX);
+    while taken < most {
+        let options = BasicGetOptions { no_ack: false };
+        let Some(message) = channel.basic_get(queue.queue.as_str().into(), options).await? else { break };
+        if taken == 0 {
+            most = message.message_count.saturating_add(1);
+        }
+        taken += 1;
+        look(message.delivery, &mut wanted).await?;
+        if taken % RENEW_AFTER == 0 && !store.take_lease(LEASE, owner).await? {
+            break;
+        }
+    }
+    close(channel).await?;
+    Ok(wanted)
+}
+
+/// The message's data is gone from memory after this.
+async fn look(delivery: Delivery, wanted: &mut Wanted) -> lapin::Result<()> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct OnlyId {
+        request_id: RequestId,
+    }
+    let Ok(OnlyId { request_id }) = serde_json::from_slice(&delivery.data) else { return Ok(()) };
+    if wanted.take(&request_id, Incoming(&delivery.properties).replay()) {
+        delivery.ack(BasicAckOptions::default()).await?;
+    }
+    Ok(())
+}
+
+/// Acknowledgements are not confirmed, but the broker takes them before it closes the channel.
+async fn close(channel: Channel) -> lapin::Result<()> {
+    channel.close(200, "done".into()).await
+}
+
+/// The copies that are looked for.
+struct Wanted {
+    by_id: HashMap<RequestId, BTreeMap<u32, i64>>,
+    found: HashSet<i64>,
+}
+
+impl Wanted {
+    fn new(replaced: Vec<Replaced>) -> Self {
+        let mut by_id = HashMap::<RequestId, BTreeMap<u32, i64>>::new();
+        for Replaced { seq, id, replay } in replaced {
+            by_id.entry(id).or_default().insert(replay, seq);
+        }
+        Self { by_id, found: HashSet::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Whether a dead letter of this request may go. One that does not say of which replay it is stands for the oldest
+    /// that was not found yet, and for one only: a newer one may look the same.
+    fn take(&mut self, id: &RequestId, replay: Option<u32>) -> bool {
+        let Some(replays) = self.by_id.get(id) else { return false };
+        let seq = match replay {
+            Some(replay) => replays.get(&replay).copied(),
+            None => replays.values().copied().find(|seq| !self.found.contains(seq)),
+        };
+        if let Some(seq) = seq {
+            self.found.insert(seq);
+        }
+        seq.is_some()
+    }
+
+    /// Found and missed.
+    fn ends(self) -> (Vec<i64>, Vec<i64>) {
+        let all = self.by_id.into_values().flat_map(BTreeMap::into_values);
+        all.partition(|seq| self.found.contains(seq))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> RequestId {
+        RequestId::from_text(text).expect("is an id")
+    }
+
+    fn wanted(these: &[(&str, u32)]) -> Wanted {
+        let replaced = |(seq, (name, replay)): (i64, &(&str, u32))| Replaced { seq, id: id(name), replay: *replay };
+        Wanted::new((0..).zip(these).map(replaced).collect())
+    }
+
+    #[test]
+    fn only_the_replay_that_was_replayed_goes_and_each_of_its_copies() {
+        let mut wanted = wanted(&[("a", 0), ("b", 1)]);
+        let taken = [("a", 0), ("a", 0), ("a", 1), ("b", 0), ("b", 1), ("c", 0)]
+            .map(|(name, replay)| wanted.take(&id(name), Some(replay)));
+        assert_eq!(taken, [true, true, false, false, true, false]);
+        assert_eq!(wanted.ends().1, [] as [i64; 0]);
+    }
+
+    #[test]
+    fn what_does_not_say_its_replay_stands_for_one_only() {
+        let mut wanted = wanted(&[("a", 0), ("a", 1), ("b", 0)]);
+        assert_eq!([0; 3].map(|_| wanted.take(&id("a"), None)), [true, true, false]);
+        let (found, missed) = wanted.ends();
+        assert_eq!((found.len(), missed), (2, vec![2]));
+    }
+}

@@ -1,0 +1,98 @@
+//! Replays in the store: asking for one, going on with it, ending it.
+
+mod begin;
+mod create;
+mod job;
+mod settle;
+
+pub use begin::{Begun, InHand};
+pub use create::{Chosen, NewReplay};
+pub use settle::Round;
+
+use super::{Store, StoreError};
+use crate::replay::Job;
+use begin::Begin;
+use create::Create;
+use jiff::Timestamp;
+use job::{Cancel, Fail, Find, ForgetJobs, Recent, Unfinished};
+use settle::Settle;
+
+/// Requests named by `$1`'s items, with the dead letters that they become.
+const ITEMS_AND_LETTERS: &str = "replay_items i
+    JOIN dead_letters d ON d.request_id = i.request_id AND d.replay = i.replay - 1
+    WHERE i.job_id = $1";
+
+impl Store {
+    /// Makes a job, with the number of its requests.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
+    pub async fn create_replay(&self, replay: NewReplay) -> Result<Job, StoreError> {
+        self.transact(Create(replay)).await
+    }
+
+    /// The job with this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] or [`StoreError::Postgres`].
+    pub async fn find_replay(&self, id: &str) -> Result<Option<Job>, StoreError> {
+        self.reader.look(Find(id.to_owned())).await
+    }
+
+    /// At most `limit` jobs, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] or [`StoreError::Postgres`].
+    pub async fn recent_replays(&self, limit: u32) -> Result<Vec<Job>, StoreError> {
+        self.reader.look(Recent(limit)).await
+    }
+
+    /// Jobs that have not ended, with their sources and rates, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] or [`StoreError::Postgres`].
+    pub async fn unfinished_replays(&self) -> Result<Vec<Job>, StoreError> {
+        self.reader.look(Unfinished).await
+    }
+
+    /// Asks for the end of a job; changes nothing of one that has ended.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
+    pub async fn cancel_replay(&self, id: &str) -> Result<Option<Job>, StoreError> {
+        self.transact(Cancel(id.to_owned())).await
+    }
+
+    /// Ends a job that cannot go on.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
+    pub async fn fail_replay(&self, id: &str, error: String) -> Result<(), StoreError> {
+        self.transact(Fail(id.to_owned(), error)).await
+    }
+
+    /// Takes at most `limit` requests of a job in hand, for the owner of its lease, which is renewed: those that were
+    /// begun before and are not known to be published, else new ones, of which it is noted that they are replayed.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
+    pub async fn begin_replays(&self, job: &str, owner: &str, limit: u32) -> Result<Begun, StoreError> {
+        self.transact(Begin { job: job.into(), owner: owner.into(), limit }).await
+    }
+
+    /// Notes what became of requests in hand.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
+    pub async fn settle_replays(&self, job: &str, round: Round) -> Result<(), StoreError> {
+        self.transact(Settle { job: job.into(), round }).await
+    }
+
+    /// Forgets jobs that ended before a time.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
+    pub async fn forget_replays(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.transact(ForgetJobs(before.as_microsecond())).await
+    }
+}
