@@ -1,6 +1,7 @@
 //! The subcommands of `warren-operator`, but for `local`.
 
 pub mod crd;
+pub mod dead_letters;
 pub mod probe;
 pub mod render;
 pub mod run;

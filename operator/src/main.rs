@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use std::{error::Error, process::ExitCode};
 use warren_messaging::{error_chain::Chain, logging::LogSettings};
 use warren_operator::{
-    command::{crd, probe, render, run},
+    command::{crd, dead_letters, probe, render, run},
     local,
 };
 
@@ -29,6 +29,8 @@ enum Command {
     Run(run::RunArguments),
     /// Run a pipeline file on this machine, without a cluster
     Local(local::LocalSettings),
+    /// List requests that were given up, and put them back on the queue
+    DeadLetters(dead_letters::DeadLettersArguments),
     /// Ask an HTTP address once; the exit status tells whether it answered well
     Probe(probe::ProbeArguments),
 }
@@ -58,6 +60,10 @@ async fn execute(cli: Cli) -> Result<(), Box<dyn Error>> {
         Command::Run(arguments) => {
             cli.log.start()?;
             run::run(arguments).await?;
+        }
+        Command::DeadLetters(arguments) => {
+            cli.log.start()?;
+            dead_letters::run(arguments).await?;
         }
         Command::Probe(arguments) => {
             cli.log.start()?;

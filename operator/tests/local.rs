@@ -1,6 +1,7 @@
 //! `warren-operator local` as a child process, with real workers and a real RabbitMQ.
 
 mod database;
+mod dead_letters;
 mod edits;
 mod faults;
 mod handlers;

@@ -38,6 +38,14 @@ pub async fn enforce(store: Store, retention: Retention, stop: CancellationToken
                 tracing::warn!("cannot forget old requests now: {}", Chain(&error));
             }
         }
+        forget_replays(&store, failed).await;
+    }
+}
+
+async fn forget_replays(store: &Store, kept: Duration) {
+    let Ok(before) = Timestamp::now().checked_sub(kept) else { return };
+    if let Err(error) = store.forget_replays(before).await {
+        tracing::warn!("cannot forget old replays now: {}", Chain(&error));
     }
 }
 

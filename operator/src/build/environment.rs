@@ -20,6 +20,8 @@ pub const SQLITE_PATH: &str = "WARREN_SQLITE_PATH";
 pub const POSTGRES_URL: &str = "WARREN_POSTGRES_URL";
 /// How long finished requests are kept.
 pub const RETENTION: &str = "WARREN_RETENTION";
+/// How long failed requests and their dead letters are kept.
+pub const DEAD_LETTER_RETENTION: &str = "WARREN_DEAD_LETTER_RETENTION";
 /// Longest accepted request body.
 pub const MAX_BODY_BYTES: &str = "WARREN_MAX_BODY_BYTES";
 /// How many requests one processor works on at a time.
@@ -53,6 +55,7 @@ pub(super) fn web(pipeline: &Pipeline, web: &Web, port: i32) -> Vec<EnvVar> {
         plain(LISTEN, format!("0.0.0.0:{port}")),
         store,
         plain(RETENTION, duration::format(web.retention)),
+        plain(DEAD_LETTER_RETENTION, duration::format(web.dead_letter_retention)),
         plain(MAX_BODY_BYTES, web.max_body_bytes),
     ]);
     variables

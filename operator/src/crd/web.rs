@@ -54,6 +54,16 @@ pub struct WebSpec {
     )]
     pub retention: String,
 
+    /// How long failed requests and their dead letters are kept, so that they can be replayed. Default: 336h (two
+    /// weeks). Not shorter than retention, which counts if it is longer.
+    #[serde(default = "default_dead_letter_retention")]
+    #[schemars(length(max = 32), regex(pattern = PATTERN))]
+    #[x_kube(
+        validation = Rule::new("duration(self) > duration('0s') && duration(self) <= duration('87600h')")
+            .message("deadLetterRetention must be above 0s, or nothing could be replayed, and at most 87600h (ten years): write for example 336h")
+    )]
+    pub dead_letter_retention: String,
+
     /// Longest accepted request body, in bytes. Default: 1048576 (1 MiB).
     #[serde(default = "default_max_body_bytes")]
     #[schemars(range(min = 1, max = 134_217_728))]
@@ -70,6 +80,10 @@ fn default_retention() -> String {
     "24h".into()
 }
 
+fn default_dead_letter_retention() -> String {
+    "336h".into()
+}
+
 fn default_max_body_bytes() -> i64 {
     1_048_576
 }
@@ -82,6 +96,7 @@ impl Default for WebSpec {
             autoscaling: None,
             store: Store::default(),
             retention: default_retention(),
+            dead_letter_retention: default_dead_letter_retention(),
             max_body_bytes: default_max_body_bytes(),
             template: None,
         }

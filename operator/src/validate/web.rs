@@ -17,6 +17,8 @@ pub struct Web {
     pub store: Store,
     /// How long finished requests can be asked for.
     pub retention: Duration,
+    /// How long failed requests can be replayed.
+    pub dead_letter_retention: Duration,
     /// Longest accepted request body, in bytes.
     pub max_body_bytes: u64,
     /// What the user merges over the pods.
@@ -65,6 +67,7 @@ pub(super) fn validate(spec: &WebSpec) -> Result<Option<Web>, Invalid> {
         replicas: spec.autoscaling.clone().map_or(WebReplicas::Fixed(replicas), WebReplicas::Autoscaled),
         store: store(&spec.store)?,
         retention: read_duration("spec.web.retention", &spec.retention)?,
+        dead_letter_retention: read_duration("spec.web.deadLetterRetention", &spec.dead_letter_retention)?,
         max_body_bytes: max_body_bytes(spec.max_body_bytes)?,
         template: template::read("spec.web.template", spec.template.as_ref())?,
     }))

@@ -92,6 +92,12 @@ fn an_autoscalers_bounds_are_in_order() {
 #[test]
 fn results_are_kept_for_a_while() {
     accepted(&pipeline(json!({"web": {"retention": "500ms"}})));
+    accepted(&pipeline(json!({"web": {"deadLetterRetention": "24h"}})));
+    refused(
+        &pipeline(json!({"web": {"deadLetterRetention": "0s"}})),
+        "spec.web.deadLetterRetention",
+        "deadLetterRetention must be above 0s",
+    );
     for retention in ["0s", "87601h"] {
         refused(
             &pipeline(json!({"web": {"retention": retention}})),
