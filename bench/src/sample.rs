@@ -33,5 +33,5 @@ pub fn request_body() -> Vec<u8> {
 pub fn result_body() -> Vec<u8> {
     let text = format!("\"{}-processed\"", "x".repeat(LETTERS));
     let results = RawValue::from_string(text).expect("letters in quotes are JSON");
-    result(&id(), &results, 1).body
+    result(&id(), &results, 1, 0).body
 }
