@@ -201,3 +201,17 @@ fn pauses() -> ExponentialBackoff {
         .without_max_times()
         .build()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_links_do_not_pause_alike_and_neither_longer_than_ten_seconds() {
+        let some = || pauses().take(20).collect::<Vec<_>>();
+        let (one, other) = (some(), some());
+        assert_ne!(one, other);
+        assert!(one[0] >= Duration::from_millis(100) && one[0] <= Duration::from_millis(200), "{one:?}");
+        assert!(one.iter().chain(&other).all(|pause| *pause <= Duration::from_secs(10)), "{one:?} {other:?}");
+    }
+}

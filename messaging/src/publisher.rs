@@ -1,6 +1,7 @@
 //! Publishing with a promise: `Ok` means that the broker has the message, on a queue, for good.
 
 mod lane;
+mod presence;
 mod reporting;
 
 pub use reporting::Contact;
@@ -13,7 +14,8 @@ use crate::{
 };
 use futures::StreamExt as _;
 use lane::Lane;
-use lapin::Event;
+use lapin::{BasicProperties, Event};
+use presence::Presence;
 use reporting::{Reporting, Turn};
 use std::{
     sync::Arc,
@@ -31,6 +33,8 @@ const IN_FLIGHT: usize = 256;
 /// How often a report is published; also the latest moment at which a memory or disk alarm is noticed, since a
 /// broker tells only those who publish.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Nothing is bound to it: a message with this key goes nowhere, and is confirmed if the exchange may be written to.
+const PROOF_KEY: &str = "proof";
 
 /// Why a message is not known to be on a queue.
 #[derive(Debug, thiserror::Error)]
@@ -103,11 +107,11 @@ impl Publisher {
         report: impl Fn() -> Report + Send + Sync + 'static,
         stop: CancellationToken,
     ) -> (Self, JoinHandle<()>) {
-        let exchange: Arc<str> = settings.needs.exchange.as_str().into();
-        let link = Link::new(settings.broker, settings.name, Some(settings.needs));
+        let needs = Arc::new(settings.needs);
+        let link = Link::new(settings.broker, settings.name, Some((*needs).clone()));
         let (sender, jobs) = mpsc::channel(IN_FLIGHT);
         let publisher = Self { confirm_timeout: settings.confirm_timeout, jobs: sender, state: link.state() };
-        let session = PublishSession { exchange, jobs, report, contact: settings.contact };
+        let session = PublishSession { needs, jobs, report, contact: settings.contact };
         (publisher, tokio::spawn(link.keep(session, stop)))
     }
 
@@ -150,7 +154,7 @@ impl Publisher {
 }
 
 struct PublishSession<R> {
-    exchange: Arc<str>,
+    needs: Arc<TopologyPlan>,
     jobs: mpsc::Receiver<Job>,
     report: R,
     contact: Contact,
@@ -159,10 +163,10 @@ struct PublishSession<R> {
 impl<R: Fn() -> Report + Send + Sync> Session for PublishSession<R> {
     async fn serve(&mut self, opened: Opened<'_>) -> Result<(), LinkError> {
         // All channels before the first message: a broker in alarm opens none for who has published.
-        let mut lane = Lane::open(opened.connection, self.exchange.clone()).await?;
-        let mut reporting = Reporting::open(opened.connection, self.exchange.clone(), self.contact.clone()).await?;
+        let exchange: Arc<str> = self.needs.exchange.as_str().into();
+        let mut lane = Lane::open(opened.connection, exchange.clone()).await?;
+        let mut reporting = Reporting::open(opened.connection, exchange, self.contact.clone()).await?;
         self.turn_away(&LinkState::Connecting { last_error: None });
-        opened.ready();
         let result = self.publish(&opened, &mut lane, &mut reporting).await;
         self.turn_away(&LinkState::Connecting { last_error: None });
         result
@@ -171,16 +175,30 @@ impl<R: Fn() -> Report + Send + Sync> Session for PublishSession<R> {
 
 impl<R: Fn() -> Report + Send + Sync> PublishSession<R> {
     /// Publishes, reports each second and listens for alarms, until the connection ends. No arm waits for the
-    /// socket: in an alarm the broker reads nothing, and that must still be heard.
+    /// socket: in an alarm the broker reads nothing, and that must still be heard. It is ready once a first message is
+    /// confirmed: until then neither a missing permission nor an alarm would have shown.
     async fn publish(&mut self, opened: &Opened<'_>, lane: &mut Lane, out: &mut Reporting) -> Result<(), LinkError> {
         let mut events = std::pin::pin!(opened.connection.events_listener());
         let mut interval = tokio::time::interval(REPORT_INTERVAL);
         let mut settled: Option<Instant> = None;
+        let needs = self.needs.clone();
+        let mut presence = Presence::new(opened.connection, &needs);
+        let mut proof = Some(prove(lane));
         loop {
             tokio::select! {
-                () = lane.settle() => {
+                proven = async { proof.as_mut().expect("is checked").await }, if proof.is_some() => {
+                    proof = None;
+                    if !matches!(proven, Ok(Err(PublishError::InDoubt { .. })) | Err(_)) {
+                        proven_ready(opened.state);
+                    }
+                }
+                lost = presence.lost() => return Err(lost),
+                routed = lane.settle() => {
+                    if !routed {
+                        presence.look();
+                    }
                     // The first message after a rest: whoever scales learns of it at once.
-                    if settled.replace(Instant::now()).is_none_or(|last| last.elapsed() >= REPORT_INTERVAL) {
+                    if proof.is_none() && settled.replace(Instant::now()).is_none_or(|last| last.elapsed() >= REPORT_INTERVAL) {
                         out.send(|| Report { wake: true, ..(self.report)() });
                     }
                 }
@@ -206,6 +224,26 @@ impl<R: Fn() -> Report + Send + Sync> PublishSession<R> {
             let _ = job.answer.send(Err(PublishError::Unavailable(state.clone())));
         }
     }
+}
+
+/// Sends a message to nowhere.
+fn prove(lane: &mut Lane) -> oneshot::Receiver<Result<(), PublishError>> {
+    let (answer, proven) = oneshot::channel();
+    let (body, properties) = (Vec::new(), BasicProperties::default());
+    let message = Outgoing { routing_key: PROOF_KEY.into(), body, properties, mandatory: false };
+    lane.send(Job { message, answer });
+    proven
+}
+
+/// It may have been confirmed just before an alarm.
+fn proven_ready(state: &watch::Sender<LinkState>) {
+    state.send_if_modified(|state| {
+        let changes = !matches!(state, LinkState::Blocked { .. });
+        if changes {
+            *state = LinkState::Ready;
+        }
+        changes
+    });
 }
 
 fn note(event: Option<Event>, state: &watch::Sender<LinkState>) -> Result<(), LinkError> {

@@ -1,5 +1,6 @@
 //! The worker and its handlers against the real thing: RabbitMQ, processes, HTTP servers.
 
+mod broker_life;
 mod classic;
 mod cordon;
 mod crash;

@@ -1,13 +1,17 @@
 //! A RabbitMQ for tests: one per test run with a virtual host per test, or a private one to stop and kill.
 
+mod control;
 mod leftovers;
 mod management;
 mod queue;
 mod shared;
+mod user;
 mod vhost;
 
+pub use control::{control, set_memory_alarm};
 pub use queue::{Binding, QueueState};
 pub use shared::{SharedBroker, shared};
+pub use user::User;
 pub use vhost::{Vhost, vhost};
 
 use crate::scratch;

@@ -2,6 +2,8 @@
 
 mod tls;
 
+mod closed;
+
 use crate::broker_url::BrokerUrl;
 use lapin::{
     ErrorKind,
@@ -103,8 +105,7 @@ pub enum LinkError {
     },
     /// The virtual host does not exist, the user may not use it, or a limit of connections is reached.
     #[error(
-        "RabbitMQ at {broker} refused user `{user}` the virtual host `{vhost}` ({said}): where it is missing, create \
-         it with `rabbitmqctl add_vhost`; where access is, grant it with `rabbitmqctl set_permissions`"
+        "RabbitMQ at {broker} refused user `{user}` the virtual host `{vhost}` ({said}): {}", closed::vhost_repair(.said)
     )]
     VhostRefused {
         /// `host:port`.
@@ -128,6 +129,33 @@ pub enum LinkError {
         /// The broker's own words.
         reason: String,
     },
+    /// The user may not do on a queue or exchange what its part needs.
+    #[error(
+        "RabbitMQ refused a permission ({said}): the user needs to read, write and configure what belongs to the \
+         pipeline; grant it with `rabbitmqctl set_permissions`"
+    )]
+    Forbidden {
+        /// The broker's own words.
+        said: String,
+    },
+    /// A queue or exchange was deleted.
+    #[error("RabbitMQ does not have any more what is needed ({what}): it was deleted")]
+    Gone {
+        /// What is missing.
+        what: String,
+    },
+    /// An administrator or a stopping node ended the connection.
+    #[error(
+        "RabbitMQ ended the connection ({said}): its node stops, or somebody closed it or deleted the user or virtual \
+         host"
+    )]
+    Ended {
+        /// The broker's own words.
+        said: String,
+    },
+    /// Nothing comes any more, not even heartbeats.
+    #[error("RabbitMQ has not been heard of for too long: the network swallows what is sent, or the broker hangs")]
+    Silent,
     /// A channel ended and took its reason with it: mostly because the exchange is gone.
     #[error(
         "RabbitMQ closed the channel: the exchange or queue was deleted, a permission lost, or the connection ended"
@@ -135,7 +163,7 @@ pub enum LinkError {
     ChannelClosed,
     /// The connection or a channel of it ended.
     #[error("lost the connection to RabbitMQ")]
-    Lost(#[from] lapin::Error),
+    Lost(#[source] lapin::Error),
 }
 
 impl LinkError {

@@ -77,19 +77,23 @@ impl Lane {
         }));
     }
 
-    /// Answers the messages whose confirms are there, at least one; never ends while nothing is in flight.
-    pub(super) async fn settle(&mut self) {
+    /// Answers the messages whose confirms are there, at least one, and tells whether each found a queue; never ends
+    /// while nothing is in flight.
+    pub(super) async fn settle(&mut self) -> bool {
         let Some(first) = self.in_flight.next().await else { return std::future::pending().await };
         let mut resolved = vec![first];
         take_resolved(&mut self.in_flight, &mut resolved);
         for (waiting, outcome) in &resolved {
             self.note_stray(outcome, &waiting.identity);
         }
+        let mut routed = true;
         for (waiting, outcome) in resolved {
             let result = self.judge(outcome, &waiting.identity);
+            routed &= !matches!(result, Err(PublishError::Unroutable { .. }));
             // Who no longer waits for the answer does not need it.
             let _ = waiting.answer.send(result);
         }
+        routed
     }
 
     /// Remembers another message's return.

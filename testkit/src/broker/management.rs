@@ -25,14 +25,19 @@ impl Management {
         self.put(&["permissions", name, user], &everything).await
     }
 
-    async fn put(&self, path: &[&str], body: &Value) -> Result<(), String> {
+    pub(super) async fn put(&self, path: &[&str], body: &Value) -> Result<(), String> {
         let answer = send(self.request(Method::PUT, path).json(body)).await?;
         answer.map(drop).ok_or_else(|| format!("PUT {path:?}: 404. Is this the address of a management API?"))
     }
 
     /// Deletes a virtual host with everything on it.
     pub(super) async fn delete_vhost(&self, name: &str) -> Result<(), String> {
-        send(self.request(Method::DELETE, &["vhosts", name])).await.map(drop)
+        self.delete(&["vhosts", name]).await
+    }
+
+    /// Deletes something, if it is there.
+    pub(super) async fn delete(&self, path: &[&str]) -> Result<(), String> {
+        send(self.request(Method::DELETE, path)).await.map(drop)
     }
 
     /// Reads something; `None` if there is no such thing.

@@ -1,7 +1,7 @@
 //! A virtual host of a test's own.
 
 use super::{
-    Binding, QueueState, SharedBroker, leftovers,
+    Binding, QueueState, SharedBroker, User, leftovers,
     management::Management,
     queue::{Consumer, Description},
     shared::shared,
@@ -56,6 +56,28 @@ impl Vhost {
     #[must_use]
     pub fn url(&self) -> String {
         self.broker.url_of(&self.name)
+    }
+
+    /// A user of its own who may do everything here.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    pub async fn user(&self) -> User {
+        User::new(self, self.url(), self.broker.management_url().clone()).await
+    }
+
+    /// Deletes the virtual host with everything on it, or makes it anew, empty.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    pub async fn exists(&self, wanted: bool) {
+        let done = match wanted {
+            true => self.management.create_vhost(&self.name, self.broker.user()).await,
+            false => self.management.delete_vhost(&self.name).await,
+        };
+        if let Err(error) = done {
+            panic!("{}: {error}", self.name);
+        }
     }
 
     /// The queue of this name, or `None`. Its messages are up to a fifth of a second old, its
