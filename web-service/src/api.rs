@@ -22,6 +22,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+pub use wait::Waiting;
 use warren_messaging::{link::LinkState, publisher::Publisher};
 
 /// Everything that the handlers need. Cheap to clone.
@@ -33,6 +34,8 @@ pub struct Service {
     pub store: Store,
     /// Who waits for a request to end.
     pub waiters: Waiters,
+    /// How many more may.
+    pub waiting: Waiting,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// What the connection that brings results is doing.
@@ -74,8 +77,8 @@ pub fn app(service: Service) -> Router {
         .with_state(service)
 }
 
-async fn metrics(State(Service { metrics, waiters, .. }): State<Service>) -> Response {
-    metrics.long_polls.set(i64::try_from(waiters.len()).unwrap_or(i64::MAX));
+async fn metrics(State(Service { metrics, waiting, .. }): State<Service>) -> Response {
+    metrics.long_polls.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
     let content_type = [("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")];
     (content_type, metrics.encode()).into_response()
 }

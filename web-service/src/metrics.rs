@@ -19,7 +19,21 @@ pub struct Metrics {
     pub long_polls: Gauge,
     /// Messages of the results queue that one transaction recorded.
     pub batch: Histogram,
+    /// Connections for which there was no place.
+    pub connections_refused: Counter,
+    /// Bytes of request bodies in memory.
+    pub body_bytes: Gauge,
+    connections: Gauge,
     refused: Family<Refusal, Counter>,
+}
+
+/// An open connection, counted until it is dropped.
+pub struct Connected(Gauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// How a request ended.
@@ -43,6 +57,9 @@ impl Default for Metrics {
             undecodable: Counter::default(),
             long_polls: Gauge::default(),
             batch: Histogram::new([1.0, 4.0, 16.0, 64.0, 256.0]),
+            connections_refused: Counter::default(),
+            body_bytes: Gauge::default(),
+            connections: Gauge::default(),
             refused: Family::default(),
         };
         metrics.register();
@@ -54,6 +71,13 @@ impl Metrics {
     /// Counts a refused submit.
     pub fn refuse(&self, problem: &'static str) {
         self.refused.get_or_create(&Refusal { problem }).inc();
+    }
+
+    /// Counts a connection for as long as it is held.
+    #[must_use]
+    pub fn connected(&self) -> Connected {
+        self.connections.inc();
+        Connected(self.connections.clone())
     }
 
     /// The OpenMetrics text.
@@ -73,6 +97,13 @@ impl Metrics {
             "results_undecodable",
             "Messages of the results queue that could not be read",
             self.undecodable.clone(),
+        );
+        registry.register("body_bytes", "Bytes of request bodies in memory", self.body_bytes.clone());
+        registry.register("connections", "Open connections of clients", self.connections.clone());
+        registry.register(
+            "connections_refused",
+            "Connections for which there was no place",
+            self.connections_refused.clone(),
         );
         registry.register("long_polls", "Clients that wait for a request to end", self.long_polls.clone());
         registry.register("results_batch_messages", "Messages recorded by one transaction", self.batch.clone());

@@ -5,14 +5,16 @@ use crate::{
     store::{Store, StoreError},
 };
 use jiff::Timestamp;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use warren_messaging::error_chain::Chain;
 
 /// How often it is looked for something to forget.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// How many requests one transaction forgets: few enough that no submit waits noticeably behind it.
-const BATCH: u32 = 500;
+/// How many requests one transaction forgets at first, and at most.
+const BATCHES: (u32, u32) = (50, 500);
+/// How long one may take: submits wait behind it. Large results make few requests take long.
+const SHORT: Duration = Duration::from_millis(50);
 
 /// How long what is kept is kept.
 #[derive(Clone, Copy, Debug)]
@@ -55,14 +57,43 @@ async fn forget_before(
     before: Timestamp,
     stop: &CancellationToken,
 ) -> Result<(), StoreError> {
+    let mut batch = BATCHES.0;
     while !stop.is_cancelled() {
-        let forgotten = store.forget(status, before, BATCH).await?;
+        let begun = Instant::now();
+        let forgotten = store.forget(status, before, batch).await?;
+        let took = begun.elapsed();
         if forgotten > 0 {
             tracing::debug!(requests = forgotten, "forgot requests whose retention time is over");
         }
-        if forgotten < u64::from(BATCH) {
+        if forgotten < u64::from(batch) {
             break;
         }
+        batch = next_batch(batch, took);
+        // As long again for others: the store is theirs first.
+        let _ = stop.run_until_cancelled(tokio::time::sleep(took.min(SHORT))).await;
     }
     Ok(())
+}
+
+/// More while that is quick, fewer as soon as it is not.
+fn next_batch(batch: u32, took: Duration) -> u32 {
+    if took > SHORT {
+        return (batch / 2).max(1);
+    }
+    if took < SHORT / 3 { (batch * 2).min(BATCHES.1) } else { batch }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_shrink_when_they_take_long_and_grow_again_to_a_limit() {
+        let (slow, quick, neither) = (2 * SHORT, SHORT / 10, SHORT / 2);
+        assert_eq!(next_batch(500, slow), 250);
+        assert_eq!(next_batch(1, slow), 1);
+        assert_eq!(next_batch(50, quick), 100);
+        assert_eq!(next_batch(400, quick), 500);
+        assert_eq!(next_batch(70, neither), 70);
+    }
 }

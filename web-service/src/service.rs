@@ -1,7 +1,8 @@
 //! Starts the parts, and stops them in the order in which they need each other.
 
 use crate::{
-    api::{Limits, Service, app},
+    api::{Limits, Service, Waiting, app},
+    listen::{self, ListenSettings},
     metrics::Metrics,
     replay,
     results::Results,
@@ -41,9 +42,6 @@ pub enum ServiceError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The listener failed while serving.
-    #[error("serving HTTP failed")]
-    Serve(#[source] io::Error),
 }
 
 /// Serves until `stop` is cancelled: then answers who is connected, records the results in hand, and closes the
@@ -69,6 +67,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         publisher,
         store: store.clone(),
         waiters: waiters.clone(),
+        waiting: Waiting::new(settings.max_waiting),
         metrics: metrics.clone(),
         results: results.state(),
         stop: stop.clone(),
@@ -79,13 +78,13 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     let recording = tokio::spawn(results.keep(Results { queue, store: store.clone(), waiters, metrics }, stop.clone()));
     let forgetting = tokio::spawn(retention::enforce(store, settings.retention(), stop.clone()));
     tracing::info!(address = %settings.listen, "accepting requests at http://{}/api/v1/processData", settings.listen);
-    let served = serve(listener, service, stop.clone()).await;
+    serve(listener, service, settings.clients(), stop.clone()).await;
     stop.cancel();
     finish([replaying, sweeping]).await;
     // Publishing ends late: until here somebody may have been waiting for a confirm.
     publisher_stop.cancel();
     finish([recording, forgetting, listening, publishing, writing]).await;
-    served
+    Ok(())
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServiceError> {
@@ -129,18 +128,17 @@ fn start_publisher(settings: &Settings, metrics: Arc<Metrics>, stop: Cancellatio
 }
 
 /// Ends once every client has its answer, but not later than [`DRAIN`] after the wish to stop.
-async fn serve(listener: TcpListener, service: Service, stop: CancellationToken) -> Result<(), ServiceError> {
-    let drained = stop.clone().cancelled_owned();
-    let serving = axum::serve(listener, app(service)).with_graceful_shutdown(drained);
+async fn serve(listener: TcpListener, service: Service, clients: ListenSettings, stop: CancellationToken) {
+    let metrics = service.metrics.clone();
+    let serving = listen::serve(listener, app(service), clients, metrics, stop.clone());
     let too_late = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
-        served = serving.into_future() => served.map_err(ServiceError::Serve),
+        () = serving => {}
         () = too_late => {
             tracing::warn!(drain_seconds = DRAIN.as_secs(), "some clients did not take their answers in time");
-            Ok(())
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The web side's command line and environment.
 
 use crate::{
+    listen::ListenSettings,
     retention::Retention,
     store::{
         Location,
@@ -47,9 +48,17 @@ pub struct Settings {
     #[arg(long, env = "WARREN_MAX_WAIT", default_value = "60s", value_name = "DURATION", value_parser = duration::parse)]
     pub max_wait: Duration,
 
+    /// The most clients that wait for a result at a time; others are told at once how far it is
+    #[arg(long, env = "WARREN_MAX_WAITING", default_value_t = 8_000, value_name = "COUNT")]
+    pub max_waiting: usize,
+
     /// How long RabbitMQ may take to confirm a request before it is refused
     #[arg(long, env = "WARREN_CONFIRM_TIMEOUT", default_value = "5s", value_name = "DURATION", value_parser = duration::parse)]
     pub confirm_timeout: Duration,
+
+    /// What clients are granted
+    #[command(flatten)]
+    pub clients: ListenSettings,
 
     /// How RabbitMQ is reached
     #[command(flatten)]
@@ -65,6 +74,13 @@ impl Settings {
     #[must_use]
     pub fn retention(&self) -> Retention {
         Retention { finished: self.retention, dead_letters: self.dead_letter_retention }
+    }
+
+    /// What clients are granted. A body of the allowed size always finds room.
+    #[must_use]
+    pub fn clients(&self) -> ListenSettings {
+        let max_held_bytes = self.clients.max_held_bytes.max(self.max_body_bytes);
+        ListenSettings { max_held_bytes, ..self.clients.clone() }
     }
 
     /// Where records are kept.

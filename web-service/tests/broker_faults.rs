@@ -62,7 +62,9 @@ async fn a_request_queue_that_is_deleted_refuses_submits_until_it_is_there_again
     web.submit(json!(1)).await;
     vhost.channel().await.queue_delete("p.requests".into(), QueueDeleteOptions::default()).await.expect("is deleted");
     assert_eq!(kind(&refused(&web).await), "broker-unavailable");
+    readiness(&web, "queue p.requests").await;
     declare_on(&vhost.url(), &Topology::named("p")).await;
+    web.ready().await;
     web.submit(json!(2)).await;
 }
 

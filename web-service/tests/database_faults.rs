@@ -145,6 +145,8 @@ async fn a_network_that_swallows_everything_is_noticed_and_heals() {
     let web = Web::start_on(&vhost.url(), &["--postgres-url", &url]).await;
     web.ready().await;
     let id = web.submit(json!(1)).await;
+    // The poll finds a connection to the database open; what comes after it has to open another.
+    web.record(&id).await;
     let poll = web.poll(&id).await;
     // By the time this is answered the poll has had its first look, whose failure would end it.
     web.record(&id).await;

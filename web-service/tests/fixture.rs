@@ -102,6 +102,34 @@ impl Web {
         .await
     }
 
+    /// Waits until `/readyz` says this word, with any status.
+    pub async fn says(&self, word: &str, patience: Duration) {
+        eventually(&format!("/readyz to say {word}"), patience, async || {
+            let text = self.get("/readyz").await.text().await.unwrap_or_default();
+            if text.contains(word) { Ok(()) } else { Err(text) }
+        })
+        .await;
+    }
+
+    /// The detail of the refusal of a submit, which is a 503 of this kind.
+    pub async fn refusal(&self, expected: &str) -> String {
+        let response = self.post(r#"{"data":1}"#).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key("retry-after"));
+        let problem = problem(response).await;
+        assert_eq!(kind(&problem), expected, "{problem}");
+        problem["detail"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until submits are refused as `broker-unavailable` with this word in the detail, and gives that.
+    pub async fn refused_with(&self, word: &str) -> String {
+        eventually(&format!("{word} in a refusal"), SOON, async || {
+            let detail = self.refusal("broker-unavailable").await;
+            if detail.contains(word) { Ok(detail) } else { Err(detail) }
+        })
+        .await
+    }
+
     /// Long-polls a request in the background, and waits until it waits.
     pub async fn poll(&self, id: &str) -> JoinHandle<(StatusCode, Value)> {
         let (http, url) = (self.http.clone(), format!("{}/api/v1/requests/{id}?wait=60s", self.base));

@@ -1,8 +1,11 @@
 //! The web side against real RabbitMQ nodes, real files and real PostgreSQL databases.
 
+mod alarm;
 mod broker_faults;
+mod broker_life;
 mod database_faults;
 mod fixture;
+mod limits;
 mod records;
 mod refusals;
 mod replays;
@@ -10,3 +13,4 @@ mod replicas;
 mod start_and_stop;
 mod store;
 mod store_faults;
+mod store_life;

@@ -27,11 +27,12 @@ pub(super) async fn lookup(
     let Query(parameters) = query.map_err(|rejection| Problem::InvalidQuery(rejection.body_text()))?;
     let wait = wait::parse(parameters.wait.as_deref(), service.limits.max_wait)?;
     let text_id = RequestId::from_text(&id).map_err(Problem::InvalidRequestId)?;
-    let found = match settled(&service, &text_id, wait).await? {
+    let waiting = service.waiting.place(wait);
+    let found = match settled(&service, &text_id, waiting.time()).await? {
         Some(record) => Some(record),
-        None => integer_record(&service, &id, wait).await?,
+        None => integer_record(&service, &id, waiting.time()).await?,
     };
-    found.map(answer).ok_or(Problem::NoSuchRequest { id })
+    found.map(|record| answer(record, waiting.ask_again())).ok_or(Problem::NoSuchRequest { id })
 }
 
 /// A path cannot tell the string "7" from the integer 7, which a foreign sender may have used.
@@ -71,12 +72,12 @@ async fn settled(service: &Service, id: &RequestId, wait: Duration) -> Result<Op
     }
 }
 
-fn answer(record: Record) -> Response {
+fn answer(record: Record, soonest: i64) -> Response {
     let is_final = record.status.is_final();
     // Worth asking again: soon while it waits or works, not before its time while it waits for a retry.
     let seconds = match (record.status, record.next_attempt_at) {
-        (Status::Retrying, Some(next)) => (next.as_second() - jiff::Timestamp::now().as_second()).max(1),
-        _ => 1,
+        (Status::Retrying, Some(next)) => (next.as_second() - jiff::Timestamp::now().as_second()).max(soonest),
+        _ => soonest,
     };
     let mut response = Json(record).into_response();
     if !is_final {

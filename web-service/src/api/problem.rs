@@ -30,6 +30,15 @@ pub enum Problem {
     /// The body did not arrive whole.
     #[error("the body could not be read to its end")]
     BodyCut,
+    /// The body took too long.
+    #[error("the body did not arrive within {}: send it faster, or raise --body-timeout", duration::format(*.0))]
+    BodyTooSlow(Duration),
+    /// There is no memory for the body, or for the answer.
+    #[error("too many large bodies are on their way at this moment: try again, or raise --max-held-bytes")]
+    Overloaded,
+    /// There are too many connections.
+    #[error("too many clients are connected at this moment: try again, or raise --max-connections")]
+    TooManyConnections,
     /// The body is declared as something else than JSON.
     #[error("the content type is {given}: send the header `content-type: application/json`")]
     UnsupportedMediaType {
@@ -120,6 +129,11 @@ impl Problem {
             Self::InvalidBody(_) => ("invalid-body", "The body has the wrong shape", StatusCode::BAD_REQUEST),
             Self::BodyTooLarge { .. } => ("body-too-large", "The body is too large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::BodyCut => ("body-cut", "The body is incomplete", StatusCode::BAD_REQUEST),
+            Self::BodyTooSlow(_) => ("body-too-slow", "The body took too long", StatusCode::REQUEST_TIMEOUT),
+            Self::Overloaded => ("overloaded", "No memory for that now", StatusCode::SERVICE_UNAVAILABLE),
+            Self::TooManyConnections => {
+                ("too-many-connections", "Too many connections", StatusCode::SERVICE_UNAVAILABLE)
+            }
             Self::UnsupportedMediaType { .. } => {
                 ("unsupported-media-type", "The body is not declared as JSON", StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }
@@ -161,9 +175,7 @@ impl Problem {
     fn retry_after(&self) -> Option<HeaderValue> {
         match self {
             Self::QueueFull => Some(HeaderValue::from_static("10")),
-            Self::BrokerUnavailable(_) | Self::NotConfirmed(_) | Self::NotRecorded(_) | Self::StoreUnavailable(_) => {
-                Some(HeaderValue::from_static("2"))
-            }
+            _ if self.kind().2 == StatusCode::SERVICE_UNAVAILABLE => Some(HeaderValue::from_static("2")),
             _ => None,
         }
     }

@@ -1,7 +1,10 @@
 //! `POST /api/v1/processData`: takes a request in.
 
 use super::{Limits, Problem, Service};
-use crate::record::{Change, Status, What};
+use crate::{
+    listen::BodyFault,
+    record::{Change, Status, What},
+};
 use axum::{
     Json,
     body::Bytes,
@@ -86,7 +89,11 @@ pub(super) fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>, lim
     }
     body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::BodyTooLarge { limit: limits.max_body_bytes },
-        _ => Problem::BodyCut,
+        _ => match BodyFault::behind(&rejection) {
+            Some(BodyFault::TooSlow(allowed)) => Problem::BodyTooSlow(*allowed),
+            Some(BodyFault::Overloaded) => Problem::Overloaded,
+            Some(BodyFault::Broken(_)) | None => Problem::BodyCut,
+        },
     })
 }
 
