@@ -60,9 +60,13 @@ impl Events {
         }
     }
 
-    /// The step from one status to the next, if the pipeline became ready, unready, or unready for another reason.
+    /// The step from one status to the next, if the pipeline became ready, unready, or unready for another reason; or if
+    /// its processors cannot be counted any more.
     pub async fn transition(&self, pipeline: &ProcessingPipeline, before: &PipelineStatus, after: &PipelineStatus) {
-        let (before, after) = (ready(before), ready(after));
+        if let Some((reason, message)) = uncounted(before, after) {
+            self.warning(pipeline, reason, message).await;
+        }
+        let (before, after) = (shown(before, "Ready"), shown(after, "Ready"));
         let Some((truth, reason, message)) = after else { return };
         if before.map(|(truth, reason, _)| (truth, reason)) == Some((truth, reason)) {
             return;
@@ -96,8 +100,44 @@ impl Events {
     }
 }
 
-fn ready(status: &PipelineStatus) -> Option<(Truth, &str, &str)> {
-    let condition = status.conditions.iter().find(|condition| condition.type_ == "Ready")?;
+/// Why the processors cannot be counted, if that is news.
+fn uncounted<'a>(before: &PipelineStatus, after: &'a PipelineStatus) -> Option<(&'a str, &'a str)> {
+    use warren_scaling::Reason::{BacklogUnknown, WorkersSilent};
+    let troubles = [Reason::ScalingRefused, Reason::Scaling(BacklogUnknown), Reason::Scaling(WorkersSilent)];
+    let (_, reason, message) = shown(after, "ScalingActive")?;
+    let is_news = shown(before, "ScalingActive").is_none_or(|(_, before, _)| before != reason);
+    (is_news && troubles.iter().any(|trouble| trouble.as_str() == reason)).then_some((reason, message))
+}
+
+fn shown<'a>(status: &'a PipelineStatus, condition: &str) -> Option<(Truth, &'a str, &'a str)> {
+    let condition = status.conditions.iter().find(|shown| shown.type_ == condition)?;
     let truth = if condition.status == "True" { Truth::True } else { Truth::False };
     Some((truth, &condition.reason, &condition.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn scaling(reason: &str) -> PipelineStatus {
+        let condition = json!({"type": "ScalingActive", "status": "False", "reason": reason, "message": "why",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        serde_json::from_value(json!({"conditions": [condition]})).expect("a status")
+    }
+
+    #[test]
+    fn that_processors_cannot_be_counted_is_told_once_and_a_choice_is_not() {
+        let nothing = PipelineStatus::default();
+        for (before, after, told) in [
+            (&nothing, "BacklogUnknown", true),
+            (&scaling("ScalingUp"), "ScalingRefused", true),
+            (&scaling("ScalingRefused"), "ScalingRefused", false),
+            (&scaling("ScalingRefused"), "WorkersSilent", true),
+            (&scaling("WorkersSilent"), "Steady", false),
+            (&scaling("Steady"), "Paused", false),
+        ] {
+            assert_eq!(uncounted(before, &scaling(after)).is_some(), told, "{after}");
+        }
+    }
 }

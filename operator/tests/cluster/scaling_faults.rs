@@ -28,6 +28,7 @@ async fn a_number_that_the_api_server_refuses_is_said_and_set_once_it_does_not()
     let message = condition["message"].as_str().unwrap_or_default();
     assert!(message.contains("no scaling today") && message.contains("calls for"), "{message}");
     assert_eq!((site.processors().await, &condition["status"]), (0, &json!("False")));
+    site.event("p", "ScalingRefused", SECONDS).await;
 
     let kinds = "validatingadmissionpolicy,validatingadmissionpolicybinding";
     site.namespace.kubectl(&["delete", kinds, &policy]).await.expect("are deleted");
