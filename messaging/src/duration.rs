@@ -1,13 +1,14 @@
-//! Durations as Kubernetes users write them: `500ms`, `90s`, `5m`, `24h`, `1h30m`.
+//! Durations as Kubernetes users write them: `500ms`, `90s`, `5m`, `24h`, `1h30m`; and days, `7d` or `1d12h`.
 
 use std::time::Duration;
 
-/// The regular expression that the CRD's schema uses for a duration; [`parse`] takes exactly these.
-pub const PATTERN: &str = "^([0-9]+(ms|s|m|h))+$";
+/// The regular expression that the CRD's schema uses for a duration; [`parse`] takes exactly these. Days come first and
+/// once, so that a rule of the schema can turn them into hours: Kubernetes' own durations end with these.
+pub const PATTERN: &str = "^([0-9]{1,5}d|([0-9]{1,5}d)?([0-9]+(ms|s|m|h))+)$";
 
 /// A text that is no duration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is not a duration: write digits with a unit each, such as 500ms, 90s, 5m, 24h or 1h30m")]
+#[error("`{given}` is not a duration: write digits with a unit each, such as 500ms, 90s, 5m, 24h, 1h30m or 7d")]
 pub struct NotADuration {
     given: String,
 }
@@ -24,8 +25,8 @@ pub fn parse(text: &str) -> Result<Duration, NotADuration> {
     humantime::parse_duration(text).map_err(|_| refuse())
 }
 
-/// Writes a duration the way [`parse`] reads it, without spaces, so that it can be part of a queue's name.
-/// Below a millisecond it is cut.
+/// Writes a duration the way [`parse`] reads it, without spaces, so that it can be part of a queue's name. Never in days:
+/// queues have such names since before there were any. Below a millisecond it is cut.
 #[must_use]
 pub fn format(duration: Duration) -> String {
     let whole = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
@@ -42,7 +43,10 @@ pub fn format(duration: Duration) -> String {
 
 /// [`PATTERN`] without a regular expression engine: humantime alone would also take `1 day` or `2years`.
 fn matches_pattern(text: &str) -> bool {
-    let mut rest = text;
+    let (days, mut rest) = split_days(text);
+    if rest.is_empty() {
+        return days;
+    }
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let after = &rest[digits..];
@@ -54,7 +58,17 @@ fn matches_pattern(text: &str) -> bool {
         }
         rest = &after[unit.len()..];
     }
-    !text.is_empty()
+    true
+}
+
+/// Whether it begins with days, and what follows them.
+fn split_days(text: &str) -> (bool, &str) {
+    match text.split_once('d') {
+        Some((days, rest)) if (1..=5).contains(&days.len()) && days.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (true, rest)
+        }
+        _ => (false, text),
+    }
 }
 
 /// A duration inside a JSON or YAML value, as text.
@@ -92,6 +106,17 @@ mod tests {
     }
 
     #[test]
+    fn days_come_first_and_are_written_as_hours() {
+        for (text, hours) in [("7d", 168), ("0d", 0), ("1d12h", 36), ("99999d", 2_399_976)] {
+            assert_eq!(parse(text), Ok(Duration::from_secs(hours * 3600)), "{text}");
+        }
+        assert_eq!(format(Duration::from_secs(7 * 86_400)), "168h");
+        for text in ["d", "12h1d", "1d1d", "100000d", "1.5d", "1D", "1d12", "1days"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_written_reads_back() {
         for millis in [0, 1, 999, 1_000, 64_000, 300_000, 86_400_000, 86_461_001] {
             let duration = Duration::from_millis(millis);
@@ -102,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_text_without_units_or_with_foreign_ones_is_refused_and_shown() {
-        for text in ["", "5", "5 m", "1d", "m5", "-1s", "1.5s", "5M"] {
+        for text in ["", "5", "5 m", "1w", "m5", "-1s", "1.5s", "5M"] {
             let refusal = parse(text).expect_err(text).to_string();
             assert!(refusal.contains(&format!("`{text}`")), "{refusal}");
         }

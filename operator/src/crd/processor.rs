@@ -44,7 +44,7 @@ pub struct ProcessorSpec {
     #[serde(default = "default_timeout")]
     #[schemars(length(max = 32), regex(pattern = PATTERN))]
     #[x_kube(
-        validation = Rule::new("duration(self) > duration('0s') && duration(self) < duration('30m')")
+        validation = Rule::new(format!("{0} > duration('0s') && {0} < duration('30m')", schema::duration("self")))
             .message("timeout must be above 0s and below 30m, after which RabbitMQ takes a request away from its worker (consumer_timeout): shorten it, or split the work into smaller requests")
     )]
     pub timeout: String,
@@ -52,10 +52,10 @@ pub struct ProcessorSpec {
     /// When a request that failed for now is tried again.
     #[serde(default)]
     #[x_kube(
-        validation = Rule::new("duration(self.initialDelay) > duration('0s') && duration(self.initialDelay) <= duration(self.maxDelay)")
+        validation = Rule::new(format!("{0} > duration('0s') && {0} <= {1}", schema::duration("self.initialDelay"), schema::duration("self.maxDelay")))
             .message("retry.initialDelay must be above 0s and not above retry.maxDelay: lower the one or raise the other"),
-        validation = Rule::new("duration(self.maxDelay) <= duration('168h')")
-            .message("retry.maxDelay must not exceed a week: write at most 168h")
+        validation = Rule::new(format!("{} <= duration('168h')", schema::duration("self.maxDelay")))
+            .message("retry.maxDelay must not exceed a week: write at most 7d")
     )]
     pub retry: Retry,
 
@@ -101,7 +101,7 @@ pub struct Retry {
     #[schemars(range(min = 1, max = 100))]
     pub factor: i32,
 
-    /// The longest pause, such as 5m; at most 168h. Default: 5m.
+    /// The longest pause, such as 5m; at most 7d. Default: 5m.
     #[schemars(length(max = 32), regex(pattern = PATTERN))]
     pub max_delay: String,
 }

@@ -57,6 +57,14 @@ pub(super) fn pod_template(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
+/// A duration in a CEL rule: `path` names a text that matches [`warren_messaging::duration::PATTERN`]. CEL's own
+/// `duration` knows no days, so these become hours.
+pub(super) fn duration(path: &str) -> String {
+    let hours = format!("string(int({path}.substring(0, {path}.indexOf('d'))) * 24) + 'h'");
+    let rest = format!("{path}.substring({path}.indexOf('d') + 1)");
+    format!("duration({path}.contains('d') ? {hours} + {rest} : {path})")
+}
+
 /// The default of switches that are on.
 pub(super) fn yes() -> bool {
     true

@@ -45,11 +45,11 @@ pub struct WebSpec {
     )]
     pub store: Store,
 
-    /// How long finished requests can be asked for, such as 90s, 30m or 24h. Default: 24h.
+    /// How long finished requests can be asked for, such as 90s, 24h or 7d. Default: 24h.
     #[serde(default = "default_retention")]
     #[schemars(length(max = 32), regex(pattern = PATTERN))]
     #[x_kube(
-        validation = Rule::new("duration(self) > duration('0s') && duration(self) <= duration('87600h')")
+        validation = Rule::new(format!("{0} > duration('0s') && {0} <= duration('87600h')", schema::duration("self")))
             .message("retention must be above 0s, or no client could fetch its result, and at most 87600h (ten years): write for example 24h")
     )]
     pub retention: String,

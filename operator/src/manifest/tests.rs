@@ -79,8 +79,8 @@ fn types_ranges_choices_and_patterns_are_refused_in_words() {
     for (line, expected) in [
         ("timeout: 5", "timeout: expected a text, found `5`; put it in quotes"),
         (
-            "timeout: 1d",
-            "timeout: `1d` is not a duration: write digits with a unit each, such as 500ms, 90s, 5m, 24h or 1h30m",
+            "timeout: 1w",
+            "timeout: `1w` is not a duration: write digits with a unit each, such as 500ms, 90s, 5m, 24h, 1h30m or 7d",
         ),
         ("concurrency: 0", "concurrency: `0` is too small; write 1 or more"),
         ("concurrency: 1.5", "concurrency: expected a whole number, found `1.5`"),
@@ -118,13 +118,13 @@ fn the_api_servers_rules_hold_for_files_too() {
 #[test]
 fn everything_that_is_wrong_is_reported_together() {
     let second =
-        MINIMAL.replace("broker: {secretRef: {name: rabbitmq, key: url}}", "web: {replicas: 3, retention: 1d}");
+        MINIMAL.replace("broker: {secretRef: {name: rabbitmq, key: url}}", "web: {replicas: 3, retention: 1w}");
     let texts = refusals(&format!("- a list\n---{}---{second}", MINIMAL.replace("demo", "dmeo")));
     let beginnings = [
         "document 1: not a Kubernetes object",
         "ProcessingPipeline/thumbnails: spec.processor.handler.dmeo: unknown field; did you mean `demo`?",
         "ProcessingPipeline/thumbnails: spec.broker: missing (How to reach RabbitMQ)",
-        "ProcessingPipeline/thumbnails: spec.web.retention: `1d` is not a duration",
+        "ProcessingPipeline/thumbnails: spec.web.retention: `1w` is not a duration",
         "ProcessingPipeline/thumbnails: spec.web: web.store.sqlite lives on one volume",
     ];
     assert_eq!(texts.len(), beginnings.len(), "{texts:#?}");
