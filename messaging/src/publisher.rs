@@ -182,7 +182,7 @@ impl<R: Fn() -> Report + Send + Sync> PublishSession<R> {
         let mut interval = tokio::time::interval(REPORT_INTERVAL);
         let mut settled: Option<Instant> = None;
         let needs = self.needs.clone();
-        let mut presence = Presence::new(opened.connection, &needs);
+        let mut presence = Presence::new(opened.connection, &needs, (self.report)().role);
         let mut proof = Some(prove(lane));
         loop {
             tokio::select! {

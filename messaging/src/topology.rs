@@ -9,6 +9,7 @@ pub mod check;
 pub mod declare;
 pub mod depths;
 mod error;
+mod journal;
 pub mod migrate;
 mod object;
 pub mod orders;
@@ -17,8 +18,9 @@ pub mod remove;
 pub mod reports;
 
 pub use error::DeclareError;
+pub use journal::Journal;
 pub use object::Object;
-pub use plan::{Argument, QueuePlan, TopologyPlan};
+pub use plan::{Argument, QueuePlan, Shadow, TopologyPlan};
 
 use crate::{duration, retry::RetryPolicy};
 use serde::{Deserialize, Serialize};
@@ -92,6 +94,8 @@ pub struct Topology {
     /// Whether Warren's web side reads the results. A foreign reader gets results only, no dead letters and
     /// no progress.
     pub web_managed: bool,
+    /// Whether every request is kept for a while, and how long.
+    pub journal: Option<Journal>,
 }
 
 impl Topology {
@@ -104,6 +108,7 @@ impl Topology {
             max_length: None,
             retry: RetryPolicy::default(),
             web_managed: true,
+            journal: None,
         }
     }
 
@@ -123,6 +128,12 @@ impl Topology {
     #[must_use]
     pub fn dead(&self) -> String {
         format!("{}.dead", self.exchange)
+    }
+
+    /// Where every request is kept, if the pipeline keeps a journal.
+    #[must_use]
+    pub fn journal_stream(&self) -> String {
+        format!("{}.journal", self.exchange)
     }
 
     /// Where requests wait out a retry delay.

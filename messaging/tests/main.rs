@@ -1,5 +1,6 @@
 //! The messaging crate against real RabbitMQ nodes.
 
+mod journal;
 mod migration;
 mod publishing;
 mod removal;

@@ -4,6 +4,7 @@
 //! (a template must be a pod template), and once more what the types below have no room for.
 
 mod processor;
+mod size;
 mod template;
 mod web;
 
@@ -13,13 +14,13 @@ pub use web::{Store, Web, WebReplicas};
 use crate::crd::{
     ProcessingPipeline,
     broker::SecretKeyRef,
-    topology::{DeletionPolicy, TopologySpec},
+    topology::{DeletionPolicy, JournalSpec, TopologySpec},
 };
 use std::time::Duration;
 use warren_messaging::{
     duration::{self, NotADuration},
     retry::RetryPolicy,
-    topology::Topology,
+    topology::{Journal, Topology},
 };
 
 /// A validated pipeline: everything that building, declaring and scaling need to know.
@@ -59,6 +60,14 @@ pub enum Invalid {
         /// What is wrong with it.
         source: NotADuration,
     },
+    /// A size in bytes that cannot be read.
+    #[error("{field}: `{given}` is not a size: write a whole number with a unit, such as 500Mi or 10Gi")]
+    Size {
+        /// Where it stands.
+        field: &'static str,
+        /// What was written.
+        given: String,
+    },
     /// A number outside its range.
     #[error("{field}: {given} is not possible; {expected}")]
     Number {
@@ -97,13 +106,15 @@ pub fn validate(resource: &ProcessingPipeline) -> Result<Pipeline, Vec<Invalid>>
     let (mut invalid, spec) = (Vec::new(), &resource.spec);
     let name = keep(name(resource), &mut invalid);
     let retry = keep(processor::retry(&spec.processor.retry), &mut invalid);
+    let journal = keep(spec.topology.journal.as_ref().map(journal).transpose(), &mut invalid);
     let web = keep(web::validate(&spec.web), &mut invalid);
     let processor = keep(processor::validate(&spec.processor), &mut invalid);
-    let (Some(name), Some(retry), Some(web), Some(processor)) = (name, retry, web, processor) else {
+    let (Some(name), Some(retry), Some(journal), Some(web), Some(processor)) = (name, retry, journal, web, processor)
+    else {
         return Err(invalid);
     };
     Ok(Pipeline {
-        topology: topology(&spec.topology, &name, retry, web.is_some()),
+        topology: Topology { journal, ..topology(&spec.topology, &name, retry, web.is_some()) },
         name,
         namespace: resource.metadata.namespace.clone(),
         uid: resource.metadata.uid.clone(),
@@ -130,7 +141,16 @@ fn topology(spec: &TopologySpec, name: &str, retry: RetryPolicy, web_managed: bo
         max_length: spec.max_length.and_then(|length| u64::try_from(length).ok()),
         retry,
         web_managed,
+        journal: None,
     }
+}
+
+fn journal(spec: &JournalSpec) -> Result<Journal, Invalid> {
+    let field = "spec.topology.journal.maxBytes";
+    Ok(Journal {
+        retention: read_duration("spec.topology.journal.retention", &spec.retention)?,
+        max_bytes: size::read(&spec.max_bytes).ok_or_else(|| Invalid::Size { field, given: spec.max_bytes.clone() })?,
+    })
 }
 
 fn read_duration(field: &'static str, text: &str) -> Result<Duration, Invalid> {
@@ -177,7 +197,10 @@ mod tests {
     #[test]
     fn a_topology_is_taken_as_written() {
         let pipeline = validate(&resource(json!({
-            "topology": {"exchange": "images", "queueType": "classic", "maxLength": 7, "deletionPolicy": "Delete"},
+            "topology": {
+                "exchange": "images", "queueType": "classic", "maxLength": 7, "deletionPolicy": "Delete",
+                "journal": {"maxBytes": "500Mi"},
+            },
             "web": {"managed": false},
             "processor": {"managed": false, "retry": {"maxAttempts": 2, "initialDelay": "10s"}},
         })))
@@ -186,6 +209,8 @@ mod tests {
         assert_eq!(pipeline.topology.queue_type, QueueType::Classic);
         assert_eq!(pipeline.topology.max_length, Some(7));
         assert_eq!(pipeline.topology.retry.max_attempts, 2);
+        let journal = Journal { retention: Duration::from_secs(7 * 86_400), max_bytes: 500 << 20 };
+        assert_eq!(pipeline.topology.journal, Some(journal));
         assert!(!pipeline.topology.web_managed);
         assert_eq!((pipeline.web, pipeline.processor), (None, None));
     }
@@ -193,7 +218,7 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_said_at_once() {
         let mut resource = resource(json!({
-            "web": {"retention": "1d", "template": {"spec": {"nodeSelecter": {}}}},
+            "web": {"retention": "1w", "template": {"spec": {"nodeSelecter": {}}}},
             "processor": {"handler": {}, "retry": {"maxDelay": "soon"}},
         }));
         resource.metadata.name = None;

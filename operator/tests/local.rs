@@ -5,6 +5,7 @@ mod dead_letters;
 mod edits;
 mod faults;
 mod handlers;
+mod journal;
 mod lifetime;
 mod refusals;
 mod running;

@@ -21,12 +21,15 @@ pub const ERROR: &str = "x-error";
 /// W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 
+/// Where a stream has a message; the broker adds it when it delivers from one.
+const STREAM_OFFSET: &str = "x-stream-offset";
+
 /// Headers that the broker adds when it dead-letters or redelivers. A message that carries them on is counted
 /// into a cycle by RabbitMQ 3.10 and then dropped, so nothing that Warren publishes has them.
 ///
 /// `CC` and `BCC` are a sender's, but the broker routes by them: carried on, each retry would also go to where they
 /// say, at once and again and again.
-const OF_THE_BROKER: [&str; 5] = ["x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC"];
+const OF_THE_BROKER: [&str; 6] = ["x-death", "x-delivery-count", "x-acquired-count", STREAM_OFFSET, "CC", "BCC"];
 const OF_THE_BROKER_PREFIXES: [&str; 2] = ["x-first-death-", "x-last-death-"];
 
 /// The properties of a message that came in, read without trusting its sender.
@@ -58,6 +61,12 @@ impl Incoming<'_> {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         self.text(DEADLINE)?.parse().ok()
+    }
+
+    /// Where a stream has it.
+    #[must_use]
+    pub fn stream_offset(&self) -> Option<u64> {
+        self.integer(STREAM_OFFSET).and_then(|number| u64::try_from(number).ok())
     }
 
     /// Why the broker itself dead-lettered it (`delivery_limit`, `expired`, `rejected`, `maxlen`), if it did.

@@ -2,9 +2,9 @@
 
 pub use super::DeclareError;
 
-use super::{TopologyPlan, check, object};
+use super::{QueuePlan, TopologyPlan, check, object};
 use futures::future::try_join_all;
-use lapin::Connection;
+use lapin::{Channel, Connection};
 
 /// What declaring changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,7 +43,21 @@ async fn all_at_once(connection: &Connection, plan: &TopologyPlan) -> lapin::Res
     try_join_all(keys.map(|(queue, key)| object::bind_on(&channel, exchange, queue, key))).await?;
     let stale = queues.iter().flat_map(|queue| queue.stale_keys.iter().map(|key| (queue.name.as_str(), key.as_str())));
     try_join_all(stale.map(|(queue, key)| object::unbind_on(&channel, exchange, queue, key))).await?;
+    try_join_all(queues.iter().map(|queue| shadow_on(&channel, exchange, queue))).await?;
     let _ = channel.close(200, "declared".into()).await;
+    Ok(())
+}
+
+/// Once the queue itself is bound.
+async fn shadow_on(channel: &Channel, exchange: &str, queue: &QueuePlan) -> lapin::Result<()> {
+    let Some(shadow) = &queue.shadow else { return Ok(()) };
+    for key in &queue.keys {
+        if shadow.wanted {
+            object::bind_on(channel, exchange, &shadow.queue, key).await?;
+        } else {
+            object::unbind_on(channel, exchange, &shadow.queue, key).await?;
+        }
+    }
     Ok(())
 }
 
@@ -51,10 +65,17 @@ async fn all_at_once(connection: &Connection, plan: &TopologyPlan) -> lapin::Res
 /// queue does not keep the others out.
 async fn one_by_one(connection: &Connection, plan: &TopologyPlan) -> Result<(), DeclareError> {
     object::declare_exchange(connection, &plan.exchange).await?;
-    let mut outcome = Ok(());
+    let (mut outcome, mut shadowed) = (Ok(()), Vec::new());
     for queue in &plan.queues {
         let declared = object::declare_queue(connection, &plan.exchange, queue).await;
+        if declared.is_ok() && queue.shadow.as_ref().is_some_and(|shadow| shadow.wanted) {
+            shadowed.push(queue);
+        }
         outcome = outcome.and(declared);
+    }
+    // By now the shadows are there, too.
+    for queue in shadowed.into_iter().filter(|_| connection.status().connected()) {
+        outcome = outcome.and(object::bind(connection, &plan.exchange, queue).await);
     }
     outcome
 }

@@ -2,7 +2,7 @@
 //! and the next object deserves an answer of its own.
 
 use super::{
-    DeclareError, QueuePlan,
+    DeclareError, QueuePlan, Shadow,
     check::{self, Counts, is_not_found},
 };
 use lapin::{
@@ -46,8 +46,12 @@ impl QueuePlan {
     }
 
     fn binding(&self, key: &str) -> Object {
-        Object::Binding { key: key.to_owned(), queue: self.name.clone() }
+        binding(key, &self.name)
     }
+}
+
+fn binding(key: &str, queue: &str) -> Object {
+    Object::Binding { key: key.to_owned(), queue: queue.to_owned() }
 }
 
 pub(super) async fn declare_exchange(connection: &Connection, exchange: &str) -> Result<(), DeclareError> {
@@ -64,8 +68,8 @@ pub(super) async fn declare_queue(
     queue: &QueuePlan,
 ) -> Result<(), DeclareError> {
     let channel = open(connection, &queue.object()).await?;
-    let answer = queue_on(&channel, queue).await;
-    close(&channel, queue.object(), answer).await?;
+    queue_on(&channel, queue).await.map_err(|error| DeclareError::of_queue(queue, queue.object(), error))?;
+    let _ = channel.close(200, "done".into()).await;
     bind(connection, exchange, queue).await
 }
 
@@ -75,24 +79,50 @@ pub(super) async fn bind(connection: &Connection, exchange: &str, queue: &QueueP
         let answer = bind_on(&channel, exchange, &queue.name, key).await;
         close(&channel, queue.binding(key), answer).await?;
     }
-    unbind_keys(connection, exchange, queue, &queue.stale_keys).await
+    unbind_keys(connection, exchange, &queue.name, &queue.stale_keys).await?;
+    match &queue.shadow {
+        Some(shadow) if shadow.wanted => bind_shadow(connection, exchange, queue, shadow).await,
+        _ => unbind_shadow(connection, exchange, queue).await,
+    }
 }
 
-/// What is not bound, or not there at all, stays so.
+/// A shadow that is not there yet is bound when it is declared.
+async fn bind_shadow(
+    connection: &Connection,
+    exchange: &str,
+    queue: &QueuePlan,
+    shadow: &Shadow,
+) -> Result<(), DeclareError> {
+    for key in &queue.keys {
+        let object = binding(key, &shadow.queue);
+        let channel = open(connection, &object).await?;
+        let answer = bind_on(&channel, exchange, &shadow.queue, key).await;
+        close(&channel, object, fine_if_missing(answer)).await?;
+    }
+    Ok(())
+}
+
+/// What is not bound, or not there at all, stays so. The shadow goes first: what the keys lead to must never be it alone.
 pub(super) async fn unbind(connection: &Connection, exchange: &str, queue: &QueuePlan) -> Result<(), DeclareError> {
-    unbind_keys(connection, exchange, queue, &queue.keys).await
+    unbind_shadow(connection, exchange, queue).await?;
+    unbind_keys(connection, exchange, &queue.name, &queue.keys).await
+}
+
+async fn unbind_shadow(connection: &Connection, exchange: &str, queue: &QueuePlan) -> Result<(), DeclareError> {
+    let Some(shadow) = &queue.shadow else { return Ok(()) };
+    unbind_keys(connection, exchange, &shadow.queue, &queue.keys).await
 }
 
 async fn unbind_keys(
     connection: &Connection,
     exchange: &str,
-    queue: &QueuePlan,
+    queue: &str,
     keys: &[String],
 ) -> Result<(), DeclareError> {
     for key in keys {
-        let channel = open(connection, &queue.binding(key)).await?;
-        let answer = unbind_on(&channel, exchange, &queue.name, key).await;
-        close(&channel, queue.binding(key), fine_if_missing(answer)).await?;
+        let channel = open(connection, &binding(key, queue)).await?;
+        let answer = unbind_on(&channel, exchange, queue, key).await;
+        close(&channel, binding(key, queue), fine_if_missing(answer)).await?;
     }
     Ok(())
 }

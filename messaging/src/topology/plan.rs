@@ -26,6 +26,18 @@ pub struct QueuePlan {
     pub keys: Vec<String>,
     /// Routing keys that an earlier plan may have bound and this one does not want.
     pub stale_keys: Vec<String>,
+    /// The queue that gets a copy of what `keys` lead here.
+    pub shadow: Option<Shadow>,
+}
+
+/// A queue that is bound by another one's keys, but never without it: bound after it, unbound before it. Otherwise a
+/// mandatory publish would be confirmed although only the copy was kept, and a retry that falls due would end there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadow {
+    /// Its name.
+    pub queue: String,
+    /// Whether it is bound at all; one that is not may be left of an earlier plan.
+    pub wanted: bool,
 }
 
 /// The value of a queue argument.
@@ -53,6 +65,12 @@ impl From<&str> for Argument {
 }
 
 impl QueuePlan {
+    /// Whether it is a stream: what is read from it stays in it, and it never gets empty.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.arguments.contains(&("x-queue-type", "stream".into()))
+    }
+
     /// The arguments as AMQP carries them.
     #[must_use]
     pub fn field_table(&self) -> FieldTable {
@@ -82,6 +100,8 @@ impl Topology {
     pub fn plan(&self) -> TopologyPlan {
         let mut queues = vec![self.dead_queue(), self.results_queue(), self.requests_queue()];
         queues.extend(self.retry.tiers().into_iter().map(|delay| self.retry_queue(delay)));
+        // Last: where RabbitMQ knows no streams, declaring one ends the connection.
+        queues.extend(self.journal_queue());
         TopologyPlan { exchange: self.exchange.clone(), queues }
     }
 
@@ -92,6 +112,7 @@ impl Topology {
             arguments: endless_quorum(),
             keys: vec![DEAD_KEY.into()],
             stale_keys: Vec::new(),
+            shadow: None,
         }
     }
 
@@ -107,6 +128,7 @@ impl Topology {
             },
             keys: [vec![RESULT_KEY.to_owned()], own].concat(),
             stale_keys,
+            shadow: None,
         }
     }
 
@@ -125,7 +147,13 @@ impl Topology {
                 arguments.push(("x-overflow", "reject-publish".into()));
             }
         }
-        QueuePlan { name: self.requests(), arguments, keys: vec![REQUEST_KEY.into()], stale_keys: Vec::new() }
+        QueuePlan {
+            name: self.requests(),
+            arguments,
+            keys: vec![REQUEST_KEY.into()],
+            stale_keys: Vec::new(),
+            shadow: Some(self.shadow_of_requests()),
+        }
     }
 
     /// Those of the tiers for `before` that the policy no longer has: [`super::remove::retire`] them.
@@ -142,7 +170,13 @@ impl Topology {
         let mut arguments = self.dead_lettering_to(REQUEST_KEY);
         let millis = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
         arguments.push(("x-message-ttl", Argument::Number(millis)));
-        QueuePlan { name: self.retry_tier(delay), arguments, keys: vec![retry_key(delay)], stale_keys: Vec::new() }
+        QueuePlan {
+            name: self.retry_tier(delay),
+            arguments,
+            keys: vec![retry_key(delay)],
+            stale_keys: Vec::new(),
+            shadow: None,
+        }
     }
 
     /// At-least-once dead-lettering. Without reject-publish the broker falls back to at-most-once, silently.
@@ -166,7 +200,7 @@ fn endless_quorum() -> Vec<(&'static str, Argument)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Journal, *};
     use crate::retry::RetryPolicy;
 
     fn names(plan: &TopologyPlan) -> Vec<&str> {
@@ -229,6 +263,23 @@ mod tests {
         assert_eq!(plan.queues[1].keys, ["result"]);
         assert_eq!(plan.queues[1].stale_keys, ["dead", "event"]);
         assert_eq!(Topology::named("p").plan().queues[1].keys, ["result", "dead", "event"]);
+    }
+
+    #[test]
+    fn a_journal_is_a_stream_that_the_request_queue_is_copied_to() {
+        let journal = Journal { retention: Duration::from_secs(7 * 86_400), max_bytes: 10 << 30 };
+        let topology = Topology { journal: Some(journal), ..Topology::named("p") };
+        let plan = topology.plan();
+        assert_eq!(names(&plan).last(), Some(&"p.journal"));
+        assert!(plan.queue("p.journal").is_some_and(|queue| queue.is_stream() && queue.keys.is_empty()));
+        assert_eq!(argument(&plan, "p.journal", "x-max-age"), Some(&"7D".into()));
+        let shadow = |plan: &TopologyPlan| plan.queue("p.requests").and_then(|queue| queue.shadow.clone());
+        assert_eq!(shadow(&plan), Some(Shadow { queue: "p.journal".into(), wanted: true }));
+        assert_eq!(topology.former_journal(), None);
+
+        let without = Topology::named("p");
+        assert_eq!(shadow(&without.plan()), Some(Shadow { queue: "p.journal".into(), wanted: false }));
+        assert_eq!(without.former_journal().map(|queue| queue.name), Some("p.journal".into()));
     }
 
     #[test]

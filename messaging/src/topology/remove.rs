@@ -70,6 +70,9 @@ pub enum Removal {
 pub enum Removed {
     /// No queue is left, nor the exchange, unless others have bound something to it.
     Gone,
+    /// Likewise, but for this stream: a journal that is not empty. Nobody waits for what is in it, so it keeps no other
+    /// queue; and it is not empty, so it stays.
+    JournalLeft(String),
     /// All is as it was, bound, since these queues hold messages or have consumers.
     Kept(Vec<(String, Counts)>),
 }
@@ -78,51 +81,54 @@ pub enum Removed {
 ///
 /// The queues go in the reverse order of their declaration, each before the ones that it dead-letters into, so that
 /// until the end every outcome finds its queue. The exchange goes last, unless somebody else has bound a queue or an
-/// exchange to it: then it stays, for it is theirs as well. Retired tiers that were not empty are not in the plan; add
-/// them ([`Topology::retry_queue`]).
+/// exchange to it: then it stays, for it is theirs as well. Retired tiers that were not empty are not in the plan, nor is
+/// a journal that the spec no longer has; add them ([`Topology::retry_queue`], [`Topology::former_journal`]).
 ///
 /// [`Removal::IfEmpty`] looks first, then takes the bindings away, looks again, and only deletes what was empty and
-/// without consumers both times; stop the workers before and call again until it is [`Removed::Gone`]. It cannot see
+/// without consumers both times; stop the workers before and call again until it is [`Removed::Gone`]. A journal is not
+/// waited for: if it is not empty, it is left behind alone. It cannot see
 /// what a classic queue's cancelled consumer still works on (wait until the workers are gone), nor retries that fell
 /// due while the request queue was full and that the broker offers anew within three minutes.
 ///
 /// # Errors
 /// See [`DeclareError`]; what was removed before the error stays so, and a further call goes on.
 pub async fn remove(connection: &Connection, plan: &TopologyPlan, removal: Removal) -> Result<Removed, DeclareError> {
+    let mut left = None;
     if removal == Removal::IfEmpty {
-        let busy = vacate(connection, plan).await?;
+        let found = vacate(connection, plan).await?;
+        let busy = busy(plan, &found);
         if !busy.is_empty() {
             return Ok(Removed::Kept(busy));
         }
+        left = journal_with_requests(plan, &found);
     }
-    for queue in plan.queues.iter().rev() {
+    for queue in plan.queues.iter().rev().filter(|queue| Some(&queue.name) != left.as_ref()) {
         match removal {
             Removal::IfEmpty => delete_empty(connection, queue).await?,
             Removal::Always => delete_queue(connection, queue).await.map(drop)?,
         }
     }
     delete_exchange(connection, &plan.exchange).await?;
-    Ok(Removed::Gone)
+    Ok(left.map_or(Removed::Gone, Removed::JournalLeft))
 }
 
-/// Unbinds every queue if all are idle, and tells which are not. Then all are bound, even if a former call was cut off
-/// after it had unbound them.
-async fn vacate(connection: &Connection, plan: &TopologyPlan) -> Result<Vec<(String, Counts)>, DeclareError> {
+/// Unbinds every queue if all are idle, and tells how they are then. If one is not, all are bound, even if a former call
+/// was cut off after it had unbound them.
+async fn vacate(connection: &Connection, plan: &TopologyPlan) -> Result<Vec<(String, Option<Counts>)>, DeclareError> {
     let mut found = look(connection, plan).await?;
-    if busy(&found).is_empty() {
+    if busy(plan, &found).is_empty() {
         for queue in &plan.queues {
             unbind(connection, &plan.exchange, queue).await?;
         }
         tokio::time::sleep(ROUTED).await;
         found = look(connection, plan).await?;
     }
-    let busy = busy(&found);
-    if !busy.is_empty() {
+    if !busy(plan, &found).is_empty() {
         for (queue, _) in plan.queues.iter().zip(&found).filter(|(_, (_, counts))| counts.is_some()) {
             bind(connection, &plan.exchange, queue).await?;
         }
     }
-    Ok(busy)
+    Ok(found)
 }
 
 async fn look(connection: &Connection, plan: &TopologyPlan) -> Result<Vec<(String, Option<Counts>)>, DeclareError> {
@@ -130,10 +136,17 @@ async fn look(connection: &Connection, plan: &TopologyPlan) -> Result<Vec<(Strin
     survey(connection, plan).await.map_err(|error| DeclareError::of(all(), error))
 }
 
-/// The queues that hold something or are consumed.
-fn busy(found: &[(String, Option<Counts>)]) -> Vec<(String, Counts)> {
-    let existing = found.iter().filter_map(|(queue, counts)| Some((queue.clone(), (*counts)?)));
+/// The queues that hold something or are consumed; `found` is in the plan's order.
+fn busy(plan: &TopologyPlan, found: &[(String, Option<Counts>)]) -> Vec<(String, Counts)> {
+    let queues = plan.queues.iter().zip(found).filter(|(queue, _)| !queue.is_stream());
+    let existing = queues.filter_map(|(_, (queue, counts))| Some((queue.clone(), (*counts)?)));
     existing.filter(|(_, counts)| !counts.is_idle()).collect()
+}
+
+/// The journal, if it holds anything.
+fn journal_with_requests(plan: &TopologyPlan, found: &[(String, Option<Counts>)]) -> Option<String> {
+    let mut streams = plan.queues.iter().zip(found).filter(|(queue, _)| queue.is_stream());
+    streams.find(|(_, (_, counts))| counts.is_some_and(|counts| counts.ready > 0)).map(|(queue, _)| queue.name.clone())
 }
 
 async fn delete_exchange(connection: &Connection, exchange: &str) -> Result<(), DeclareError> {
@@ -148,13 +161,20 @@ async fn delete_exchange(connection: &Connection, exchange: &str) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Journal, *};
+    use crate::retry::RetryPolicy;
 
     #[test]
-    fn a_queue_is_busy_with_a_message_or_a_consumer_and_a_missing_one_is_not() {
+    fn a_queue_is_busy_with_a_message_or_a_consumer_and_neither_a_missing_one_nor_a_journal_is() {
+        let journal = Some(Journal { retention: Duration::from_secs(60), max_bytes: 1 });
+        let plan = Topology { retry: RetryPolicy::none(), journal, ..Topology::named("p") }.plan();
         let found = |ready, consumers| Some(Counts { ready, consumers });
-        let queues = [("a", found(0, 0)), ("b", None), ("c", found(1, 0)), ("d", found(0, 1))];
-        let queues = queues.map(|(name, counts)| (name.to_owned(), counts));
-        assert_eq!(busy(&queues).into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["c", "d"]);
+        let counts = [found(0, 1), None, found(1, 0), found(7, 1)];
+        let found: Vec<_> = plan.queues.iter().map(|queue| queue.name.clone()).zip(counts).collect();
+        assert_eq!(found.len(), plan.queues.len());
+        assert_eq!(busy(&plan, &found).into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["p.dead", "p.requests"]);
+        assert_eq!(journal_with_requests(&plan, &found), Some("p.journal".into()));
+        let empty = [found[..3].to_vec(), vec![("p.journal".into(), Some(Counts { ready: 0, consumers: 1 }))]].concat();
+        assert_eq!(journal_with_requests(&plan, &empty), None);
     }
 }

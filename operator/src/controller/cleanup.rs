@@ -92,6 +92,8 @@ async fn set_finalizer(pipeline: &ProcessingPipeline, wanted: bool, context: &Co
 /// How far a removal is.
 enum Progress {
     Gone,
+    /// Everything is gone but this journal.
+    JournalLeft(String),
     /// What keeps the queues, for people.
     Kept(String),
     /// What is being waited for.
@@ -118,6 +120,7 @@ pub async fn clean_up(
             let note = format!("the exchange `{exchange}` and its queues are removed");
             context.events.normal(pipeline, "TopologyRemoved", note).await;
         }
+        Ok(Progress::JournalLeft(stream)) => journal_left(pipeline, exchange, &stream, context).await,
         Ok(Progress::Waiting(what)) if waited < patience(pipeline) => {
             if !std::mem::replace(&mut memory.said_waiting, true) {
                 context.events.normal(pipeline, "Deleting", format!("before its queues are removed, {what}")).await;
@@ -142,6 +145,15 @@ async fn left_behind(pipeline: &ProcessingPipeline, exchange: &str, why: &str, c
          exchange takes them over; `rabbitmqctl delete_queue` removes them"
     );
     context.events.warning(pipeline, "TopologyLeftBehind", note).await;
+}
+
+async fn journal_left(pipeline: &ProcessingPipeline, exchange: &str, stream: &str, context: &Context) {
+    let note = format!(
+        "the exchange `{exchange}` and its queues are removed, but for the journal `{stream}`: it is not empty, and stays \
+         until it is deleted with `rabbitmqctl delete_queue {stream}`. A new pipeline with a journal on that exchange takes \
+         it over"
+    );
+    context.events.normal(pipeline, "JournalLeft", note).await;
 }
 
 fn deleted_for(pipeline: &ProcessingPipeline) -> Duration {
@@ -187,6 +199,7 @@ async fn take_away(
     }
     Ok(match remove(&connection, &plan, Removal::IfEmpty).await? {
         Removed::Gone => Progress::Gone,
+        Removed::JournalLeft(stream) => Progress::JournalLeft(stream),
         Removed::Kept(queues) => Progress::Kept(held(&queues)),
     })
 }
@@ -199,11 +212,12 @@ async fn broker(pipeline: &ProcessingPipeline, context: &Context) -> Result<Brok
     }
 }
 
-/// The plan, together with the tiers of an earlier spec.
+/// The plan, together with the tiers and the journal of an earlier spec.
 fn whole_plan(pipeline: &ProcessingPipeline, topology: &Topology) -> TopologyPlan {
     let shown = pipeline.status.as_ref().map(tiers).unwrap_or_default();
     let mut plan = topology.plan();
     plan.queues.extend(topology.obsolete_tiers(&shown).into_iter().map(|delay| topology.retry_queue(delay)));
+    plan.queues.extend(topology.former_journal());
     plan
 }
 

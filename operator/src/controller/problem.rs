@@ -178,8 +178,9 @@ fn secret(error: &SecretError) -> Reason {
 
 fn topology(error: &DeclareError) -> Reason {
     match error {
-        DeclareError::Inequivalent { .. } => Reason::QueueDiffers,
+        DeclareError::Inequivalent { .. } | DeclareError::JournalDiffers { .. } => Reason::QueueDiffers,
         DeclareError::Forbidden { .. } => Reason::TopologyForbidden,
+        DeclareError::NoStreams { .. } => Reason::NoStreams,
         DeclareError::Link { .. } => Reason::BrokerUnreachable,
     }
 }

@@ -47,6 +47,8 @@ pub enum Reason {
     VhostRefused,
     /// RabbitMQ does not let the user declare.
     TopologyForbidden,
+    /// RabbitMQ declares no streams.
+    NoStreams,
     /// A queue exists with other arguments and cannot be replaced.
     QueueDiffers,
     /// A queue is being replaced.
@@ -76,6 +78,7 @@ impl Reason {
         Self::LoginRefused,
         Self::VhostRefused,
         Self::TopologyForbidden,
+        Self::NoStreams,
         Self::QueueDiffers,
         Self::QueueMigrating,
         Self::NameTaken,
@@ -115,6 +118,7 @@ impl Reason {
             Self::LoginRefused => "LoginRefused",
             Self::VhostRefused => "VhostRefused",
             Self::TopologyForbidden => "TopologyForbidden",
+            Self::NoStreams => "NoStreams",
             Self::QueueDiffers => "QueueDiffers",
             Self::QueueMigrating => "QueueMigrating",
             Self::NameTaken => "NameTaken",

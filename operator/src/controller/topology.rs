@@ -63,7 +63,11 @@ async fn hold_once(
             migrate(&connection, topology, &broker, processors, memory).await?;
             held.migrated = Some(queue);
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => {
+            // Nothing else is wrong then.
+            memory.migrating &= !matches!(error, DeclareError::JournalDiffers { .. });
+            return Err(error.into());
+        }
     }
     memory.migrating = false;
     held.tiers = topology.retry.tiers();

@@ -12,7 +12,8 @@ pub struct QueueState {
     pub kind: String,
     /// Whether it survives the broker.
     pub durable: bool,
-    /// All its messages: ready, unacked, and dead letters that it still offers.
+    /// All its messages: ready, unacked, and dead letters that it still offers. This and the next two are 0 for a stream,
+    /// whatever is in it.
     pub messages: u64,
     /// Messages that wait for a consumer.
     pub ready: u64,
@@ -64,9 +65,10 @@ struct ConsumedQueue {
 }
 
 impl Description {
-    /// The queue with its figures; unknown is not zero.
+    /// The queue with its figures; unknown is not zero, but of a stream the live listing never tells any.
     pub(super) fn state(self, of_vhost: &[Consumer]) -> Result<QueueState, String> {
         let figures = (self.messages, self.messages_ready, self.messages_unacknowledged);
+        let figures = if self.kind == "stream" { (Some(0), Some(0), Some(0)) } else { figures };
         let (Some(messages), Some(ready), Some(unacked)) = figures else {
             return Err(format!("queue {:?} without figures", self.name));
         };

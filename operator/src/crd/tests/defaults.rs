@@ -19,6 +19,7 @@ fn the_schemas_defaults_are_serdes_defaults() {
         json!({}),
         json!({"processor": {"handler": {"demo": {}}}}),
         json!({"web": {}, "topology": {}, "processor": {"scaling": {}, "retry": {}, "handler": {}}}),
+        json!({"topology": {"journal": {}}}),
         json!({"web": {"store": {"sqlite": {}}, "autoscaling": {}}}),
         json!({"web": {"store": {"postgres": {"secretRef": {"name": "db", "key": "url"}}}}}),
         json!({"processor": {"handler": {"exec": {"image": "i", "command": ["c"]}}}}),

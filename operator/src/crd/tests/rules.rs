@@ -55,6 +55,22 @@ fn a_queue_type_cannot_change() {
 }
 
 #[test]
+fn a_journal_has_limits_that_make_sense() {
+    let journal = |journal| pipeline(json!({"topology": {"journal": journal}}));
+    for limits in [json!({}), json!({"retention": "1m", "maxBytes": "64Mi"}), json!({"maxBytes": "1Pi"})] {
+        accepted(&journal(limits));
+    }
+    for retention in ["59s", "0d", "3651d"] {
+        let pipeline = journal(json!({"retention": retention}));
+        refused(&pipeline, "spec.topology.journal.retention", "journal.retention must be from 1m");
+    }
+    for size in ["63Mi", "67108863", "1025Ti"] {
+        let pipeline = journal(json!({"maxBytes": size}));
+        refused(&pipeline, "spec.topology.journal.maxBytes", "journal.maxBytes must be from 64Mi");
+    }
+}
+
+#[test]
 fn a_fixed_number_of_web_replicas_and_an_autoscaler_exclude_each_other() {
     let postgres = json!({"sqlite": null, "postgres": {"secretRef": {"name": "db", "key": "url"}}});
     accepted(&pipeline(json!({"web": {"autoscaling": {}, "store": postgres}})));
@@ -91,14 +107,16 @@ fn an_autoscalers_bounds_are_in_order() {
 
 #[test]
 fn results_are_kept_for_a_while() {
-    accepted(&pipeline(json!({"web": {"retention": "500ms"}})));
-    accepted(&pipeline(json!({"web": {"deadLetterRetention": "24h"}})));
+    accepted(&pipeline(json!({"web": {"deadLetterRetention": "14d"}})));
     refused(
-        &pipeline(json!({"web": {"deadLetterRetention": "0s"}})),
+        &pipeline(json!({"web": {"deadLetterRetention": "0d"}})),
         "spec.web.deadLetterRetention",
         "deadLetterRetention must be above 0s",
     );
-    for retention in ["0s", "87601h"] {
+    for retention in ["500ms", "7d", "1d12h", "3650d"] {
+        accepted(&pipeline(json!({"web": {"retention": retention}})));
+    }
+    for retention in ["0s", "0d", "87601h", "3650d1h", "99999d"] {
         refused(
             &pipeline(json!({"web": {"retention": retention}})),
             "spec.web.retention",
@@ -135,7 +153,7 @@ fn somebody_elses_scaling_needs_a_number_to_begin_with() {
 #[test]
 fn a_timeout_stays_below_the_brokers() {
     accepted(&pipeline(json!({"processor": {"timeout": "29m59s"}})));
-    for timeout in ["0s", "30m", "24h"] {
+    for timeout in ["0s", "30m", "24h", "1d"] {
         let pipeline = pipeline(json!({"processor": {"timeout": timeout}}));
         refused(&pipeline, "spec.processor.timeout", "timeout must be above 0s and below 30m");
     }
@@ -147,6 +165,8 @@ fn retry_delays_grow_within_a_week() {
         pipeline(json!({"processor": {"retry": {"initialDelay": initial, "maxDelay": max}}}))
     };
     accepted(&retry("1m", "60s"));
+    accepted(&retry("24h", "7d"));
+    refused(&retry("1d1s", "24h"), "spec.processor.retry", "retry.initialDelay must be above 0s and not above");
     refused(&retry("61s", "1m"), "spec.processor.retry", "retry.initialDelay must be above 0s and not above");
     refused(&retry("0s", "1m"), "spec.processor.retry", "retry.initialDelay must be above 0s and not above");
     refused(&retry("1s", "169h"), "spec.processor.retry", "retry.maxDelay must not exceed a week");

@@ -17,7 +17,7 @@ pub(super) fn headline(state: &State, name: &str, pipeline: &Pipeline) -> String
     sides.chain(rate).collect::<Vec<_>>().join(" · ")
 }
 
-/// Depths: `requests 3 · retry 1 · results 0 · dead 0`. Retry tiers are summed up.
+/// Depths: `requests 3 · retry 1 · results 0 · dead 0`, and `journal 9` if there is one. Retry tiers are summed up.
 pub(super) fn queues(pipeline: &Pipeline) -> String {
     let depth = |last: &str| {
         let found = pipeline.depths.iter().find(|(name, _)| name.rsplit('.').next() == Some(last));
@@ -25,8 +25,10 @@ pub(super) fn queues(pipeline: &Pipeline) -> String {
     };
     let retries = pipeline.depths.iter().filter(|(name, _)| name.contains(".retry."));
     let retry: u32 = retries.filter_map(|(_, depth)| *depth).sum();
+    let has_journal = pipeline.depths.iter().any(|(name, _)| name.ends_with(".journal"));
+    let journal = if has_journal { format!(" · journal {}", depth("journal")) } else { String::new() };
     let [requests, results, dead] = ["requests", "results", "dead"].map(depth);
-    format!("requests {requests} · retry {retry} · results {results} · dead {dead}")
+    format!("requests {requests} · retry {retry} · results {results} · dead {dead}{journal}")
 }
 
 #[cfg(test)]
@@ -45,6 +47,9 @@ mod tests {
         let depths = depths.map(|(name, depth)| (name.to_owned(), depth)).to_vec();
         let pipeline = Pipeline { depths, ..Pipeline::default() };
         assert_eq!(queues(&pipeline), "requests 30 · retry 5 · results missing · dead 2");
+        let depths = [pipeline.depths, vec![("p.journal".into(), Some(9))]].concat();
+        let pipeline = Pipeline { depths, ..Pipeline::default() };
+        assert_eq!(queues(&pipeline), "requests 30 · retry 5 · results missing · dead 2 · journal 9");
     }
 
     #[test]

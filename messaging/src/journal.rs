@@ -1,0 +1,260 @@
+//! Reads a pipeline's journal: the requests of a range of time, in the order in which they came.
+//!
+//! The range ends, at the latest, where the stream ends when it is opened: what is written later is not waited for. The
+//! stream itself is not changed by reading.
+
+mod entry;
+mod tail;
+
+pub use entry::Entry;
+
+use crate::{
+    broker::Broker,
+    link::{LinkError, connect},
+    topology::check::counts,
+};
+use futures::StreamExt as _;
+use jiff::{SignedDuration, Timestamp};
+use lapin::{
+    Channel, Connection, Consumer,
+    options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions},
+    types::{AMQPValue, FieldTable},
+};
+use std::time::Duration;
+use tail::Tail;
+
+/// How many requests the broker sends ahead. RabbitMQ takes a consumer for dead that holds one for half an hour, so
+/// this bounds how slowly may be read: to one in half a minute.
+const PREFETCH: u16 = 64;
+/// After how many requests the broker is told so.
+const ACK_EVERY: u32 = 32;
+/// By how much the clocks of senders and of the broker may differ: the stream is looked up by the broker's, in parts,
+/// and the range is of the senders' times.
+const SKEW: SignedDuration = SignedDuration::from_mins(5);
+/// How long a connection may take to close.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the first request of a range may take. Nothing comes if the broker's clock knows of none.
+const FIRST: Duration = Duration::from_secs(5);
+
+/// Why a journal cannot be read, or no further.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// There is no such stream. A broker that has just started says so for a moment, too.
+    #[error(
+        "there is no stream {stream}: the pipeline keeps no journal (spec.topology.journal), or it is not declared yet"
+    )]
+    Missing {
+        /// Its name.
+        stream: String,
+    },
+    /// RabbitMQ cannot be reached, or the connection has ended. Open it again where it ended.
+    #[error("the journal cannot be read")]
+    Link(#[from] LinkError),
+}
+
+impl From<lapin::Error> for JournalError {
+    fn from(error: lapin::Error) -> Self {
+        Self::Link(error.into())
+    }
+}
+
+/// Which part of a journal is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// What was published at this time, to the second, or later.
+    pub since: Timestamp,
+    /// And not later than this.
+    pub until: Timestamp,
+    /// The place in the stream to begin at, or at what is left after it: for going on where reading ended.
+    pub resume_at: Option<u64>,
+}
+
+/// A range that is being read, over a connection of its own.
+pub struct Reader {
+    connection: Connection,
+    channel: Channel,
+    consumer: Consumer,
+    stream: String,
+    range: Range,
+    /// `None` when there is nothing more to read.
+    tail: Option<Tail>,
+    /// When the last request that tells was published: those that do not tell count as of then.
+    clock: Option<Timestamp>,
+    /// The end of the range by the broker's clock, once it was asked for.
+    until_offset: Option<u64>,
+    begun: bool,
+    unacked: u32,
+}
+
+impl Reader {
+    /// Opens `stream` over a connection that is named `name` at the broker.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn open(broker: &Broker, name: &str, stream: &str, range: Range) -> Result<Self, JournalError> {
+        let connection = connect(broker, name).await?;
+        if counts(&connection, stream).await?.is_none() {
+            return Err(JournalError::Missing { stream: stream.to_owned() });
+        }
+        let tail = tail::find(&connection, stream).await?;
+        let from = range
+            .resume_at
+            .map_or_else(|| Offset::Time(range.since.checked_sub(SKEW).unwrap_or(range.since)), Offset::Number);
+        let (channel, consumer) = subscribe(&connection, stream, from).await?;
+        Ok(Self {
+            connection,
+            channel,
+            consumer,
+            stream: stream.to_owned(),
+            range,
+            tail,
+            clock: None,
+            until_offset: None,
+            begun: false,
+            unacked: 0,
+        })
+    }
+
+    /// The next request of the range; `None` at its end. A request that was tried again or replayed comes again, see
+    /// [`Entry::is_original`].
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub async fn next(&mut self) -> Result<Option<Entry>, JournalError> {
+        while let Some(tail) = self.tail {
+            let entry = self.take(tail).await?;
+            self.clock = entry.published_at.or(self.clock);
+            let place = self.place(&entry, tail).await?;
+            if entry.offset >= tail.last || place == Place::Beyond {
+                self.tail = None;
+            }
+            if place == Place::Within && entry.offset <= tail.last {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Ends it in order.
+    pub async fn close(self) {
+        let farewell = self.connection.close(200, "read".into());
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+
+    async fn take(&mut self, tail: Tail) -> Result<Entry, JournalError> {
+        let delivery = match tokio::time::timeout(FIRST, self.consumer.next()).await {
+            Err(_) if !self.begun => {
+                // By the broker's clock all was written before the range; by the senders', the end may be in it.
+                (self.channel, self.consumer) =
+                    subscribe(&self.connection, &self.stream, Offset::Number(tail.first)).await?;
+                self.consumer.next().await
+            }
+            Err(_) => self.consumer.next().await,
+            Ok(delivery) => delivery,
+        };
+        self.begun = true;
+        let delivery = delivery.ok_or_else(|| LinkError::Cancelled { queue: self.stream.clone() })??;
+        self.unacked += 1;
+        if self.unacked >= ACK_EVERY {
+            delivery.ack(BasicAckOptions { multiple: true }).await?;
+            self.unacked = 0;
+        }
+        Ok(Entry::from(delivery))
+    }
+
+    async fn place(&mut self, entry: &Entry, tail: Tail) -> Result<Place, JournalError> {
+        let resumed = self.range.resume_at.is_none_or(|offset| entry.offset >= offset);
+        let place = match self.clock {
+            Some(at) => self.range.place(at),
+            None => {
+                let is_within = entry.offset < self.until_offset(tail).await?;
+                if is_within { Place::Within } else { Place::Beyond }
+            }
+        };
+        Ok(if place == Place::Within && !resumed { Place::Outside } else { place })
+    }
+
+    /// Where the range ends for requests that do not tell when they were published: by the broker's clock.
+    async fn until_offset(&mut self, tail: Tail) -> Result<u64, JournalError> {
+        if let Some(offset) = self.until_offset {
+            return Ok(offset);
+        }
+        // The stream is looked up by whole seconds, and the range includes its last.
+        let after = self.range.until.checked_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
+        let later = tail::first(&self.connection, &self.stream, Offset::Time(after)).await?;
+        let offset = later.unwrap_or(tail.last + 1);
+        self.until_offset = Some(offset);
+        Ok(offset)
+    }
+}
+
+/// How a request lies to a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Within,
+    Outside,
+    /// So far behind it that nothing more of it will come.
+    Beyond,
+}
+
+impl Range {
+    fn place(&self, at: Timestamp) -> Place {
+        // Messages tell their time in whole seconds.
+        if at.as_second() >= self.since.as_second() && at <= self.until {
+            return Place::Within;
+        }
+        if at.duration_since(self.until) > SKEW { Place::Beyond } else { Place::Outside }
+    }
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Offset {
+    /// At the last part of the stream that was written in one go.
+    Last,
+    /// At this place.
+    Number(u64),
+    /// At the part that was written at this time, by the broker's clock, or at the next.
+    Time(Timestamp),
+}
+
+impl Offset {
+    fn value(self) -> AMQPValue {
+        match self {
+            Self::Last => AMQPValue::LongString("last".into()),
+            Self::Number(number) => AMQPValue::LongLongInt(i64::try_from(number).unwrap_or(i64::MAX)),
+            Self::Time(time) => AMQPValue::Timestamp(u64::try_from(time.as_second()).unwrap_or_default()),
+        }
+    }
+}
+
+async fn subscribe(connection: &Connection, stream: &str, from: Offset) -> Result<(Channel, Consumer), JournalError> {
+    let channel = connection.create_channel().await?;
+    channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-stream-offset".into(), from.value());
+    let consuming = channel.basic_consume(stream.into(), "".into(), BasicConsumeOptions::default(), arguments);
+    let consumer = consuming.await?;
+    Ok((channel, consumer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_of_whole_seconds_and_ends_when_no_clock_can_be_that_wrong() {
+        let time = |text: &str| text.parse::<Timestamp>().expect("is a time");
+        let range =
+            Range { since: time("2026-11-20T10:00:00.5Z"), until: time("2026-11-20T11:00:00Z"), resume_at: None };
+        for (at, place) in [
+            ("2026-11-20T09:59:59Z", Place::Outside),
+            ("2026-11-20T10:00:00Z", Place::Within),
+            ("2026-11-20T11:00:00Z", Place::Within),
+            ("2026-11-20T11:05:00Z", Place::Outside),
+            ("2026-11-20T11:05:01Z", Place::Beyond),
+        ] {
+            assert_eq!(range.place(time(at)), place, "{at}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! A pipeline that keeps a journal.
+
+use super::running::{Local, SOON, file, pipeline};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use warren_messaging::journal::{Range, Reader};
+use warren_testkit::{
+    broker::{self, Vhost},
+    eventually,
+};
+
+fn with_journal(journal: &Value) -> String {
+    let demo = json!({"handler": {"demo": {"delay": "0s"}}});
+    let topology = json!({"topology": {"journal": journal}}).to_string();
+    let topology = topology.trim_matches(['{', '}'].as_slice());
+    pipeline("p", demo).replace(r#""spec":{"#, &format!(r#""spec":{{{topology}}},"#))
+}
+
+async fn ids(vhost: &Vhost) -> BTreeSet<String> {
+    let range = Range { since: jiff::Timestamp::UNIX_EPOCH, until: jiff::Timestamp::now(), resume_at: None };
+    let address = vhost.url().parse().expect("is an address");
+    let mut reader = Reader::open(&address, "test", "p.journal", range).await.expect("opens");
+    let mut ids = BTreeSet::new();
+    while let Some(entry) = reader.next().await.expect("is read") {
+        ids.insert(entry.request_id().expect("has one").to_string());
+    }
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_submit_is_kept_other_limits_are_refused_in_words_and_taking_it_away_ends_the_recording() {
+    let vhost = broker::vhost("journal").await;
+    let mut local = Local::start(&with_journal(&json!({})), Some(&vhost.url())).await;
+    let base = local.base("p").await;
+    let first = local.submit(&base, json!(1)).await;
+    local.record_when(&base, &first, "succeeded").await;
+    assert_eq!(ids(&vhost).await, [first.clone()].into());
+
+    let write = |text: &str| std::fs::write(file(local.directory.path()), text).expect("is written");
+    write(&with_journal(&json!({"retention": "1d"})));
+    let words =
+        ["the journal p.journal exists with other limits", "'1D'", "'7D'", "rabbitmqctl delete_queue p.journal"];
+    eventually("the refusal", SOON, async || words.iter().all(|word| local.program.output().contains(word))).await;
+    let second = local.submit(&base, json!(2)).await;
+    assert_eq!(ids(&vhost).await, [first.clone(), second.clone()].into(), "all goes on");
+
+    write(&pipeline("p", json!({"handler": {"demo": {"delay": "0s"}}})));
+    let is_unbound = async || vhost.bindings().await.iter().all(|binding| binding.destination != "p.journal");
+    eventually("the journal to be unbound", SOON, is_unbound).await;
+    let third = local.submit(&base, json!(3)).await;
+    local.record_when(&base, &third, "succeeded").await;
+    assert_eq!(ids(&vhost).await, [first, second].into());
+    local.end().await;
+}
