@@ -2,6 +2,7 @@
 
 pub mod crd;
 pub mod dead_letters;
+pub mod journal;
 pub mod probe;
 pub mod render;
 pub mod run;

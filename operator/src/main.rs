@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use std::{error::Error, process::ExitCode};
 use warren_messaging::{error_chain::Chain, logging::LogSettings};
 use warren_operator::{
-    command::{crd, dead_letters, probe, render, run},
+    command::{crd, dead_letters, journal, probe, render, run},
     local,
 };
 
@@ -31,6 +31,8 @@ enum Command {
     Local(local::LocalSettings),
     /// List requests that were given up, and put them back on the queue
     DeadLetters(dead_letters::DeadLettersArguments),
+    /// Run what was sent within some time again, from the journal of a pipeline that keeps one
+    Journal(journal::JournalArguments),
     /// Ask an HTTP address once; the exit status tells whether it answered well
     Probe(probe::ProbeArguments),
 }
@@ -64,6 +66,10 @@ async fn execute(cli: Cli) -> Result<(), Box<dyn Error>> {
         Command::DeadLetters(arguments) => {
             cli.log.start()?;
             dead_letters::run(arguments).await?;
+        }
+        Command::Journal(arguments) => {
+            cli.log.start()?;
+            journal::run(arguments).await?;
         }
         Command::Probe(arguments) => {
             cli.log.start()?;

@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod health;
+mod journal;
 mod list;
 mod lookup;
 mod problem;
@@ -9,7 +10,7 @@ mod replays;
 mod submit;
 mod wait;
 
-use crate::{metrics::Metrics, store::Store, waiters::Waiters};
+use crate::{journal::Journal, metrics::Metrics, store::Store, waiters::Waiters};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
@@ -44,6 +45,8 @@ pub struct Service {
     pub stop: CancellationToken,
     /// Told when a replay is asked for.
     pub replays: Arc<Notify>,
+    /// Where the journal is, if there is one.
+    pub journal: Arc<Journal>,
     /// Limits.
     pub limits: Limits,
 }
@@ -65,6 +68,7 @@ pub fn app(service: Service) -> Router {
         .route("/api/v1/requests/{id}", get(lookup::lookup))
         .route("/api/v1/dead-letters", get(dead_letters::list))
         .route("/api/v1/dead-letters/replay", post(replays::create))
+        .route("/api/v1/journal/replay", post(journal::replay))
         .route("/api/v1/replays", get(replays::list))
         .route("/api/v1/replays/{id}", get(replays::find).delete(replays::cancel))
         .route("/healthz", get(health::alive))
@@ -89,7 +93,7 @@ async fn unknown_route(uri: Uri) -> Problem {
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
     let allowed = match uri.path() {
-        "/api/v1/processData" | "/api/v1/dead-letters/replay" => "POST",
+        "/api/v1/processData" | "/api/v1/dead-letters/replay" | "/api/v1/journal/replay" => "POST",
         path if path.starts_with("/api/v1/replays/") => "GET, HEAD, DELETE",
         _ => "GET, HEAD",
     };

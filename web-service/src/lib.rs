@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod dead_letter;
+pub mod journal;
 pub mod listen;
 pub mod metrics;
 pub mod record;

@@ -17,8 +17,10 @@ use serde::Serialize;
 /// The most requests per second that a job can be told to replay.
 pub const MOST_PER_SECOND: u32 = 10_000;
 
-/// Where a job's requests come from.
+/// Where a job's requests come from: requests that were given up.
 pub const DEAD_LETTERS: &str = "dead-letters";
+/// Or whatever was sent within some time.
+pub const JOURNAL: &str = "journal";
 
 /// How far a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -36,6 +38,18 @@ pub enum JobStatus {
     Failed,
 }
 
+/// Why requests of the journal were not replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SkippedBecause {
+    /// Nothing is on record of them: they were refused, or somebody else put them on the queue and they have not ended.
+    pub never_accepted: u64,
+    /// They have not ended.
+    pub in_flight: u64,
+    /// They are older than records are kept, so nobody can tell. Counted here even if they are replayed all the same.
+    pub forgotten: u64,
+}
+
 /// A replay, as the API tells of it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,13 +63,16 @@ pub struct Job {
     /// What was asked for; absent where each request was named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<serde_json::Value>,
-    /// How many requests there were to replay when it was asked for.
+    /// How many requests there were to replay when it was asked for; of the journal, how many were read so far.
     pub total: u64,
     /// How many of them are on the queue again.
     pub replayed: u64,
     /// How many needed no replay: they were no longer failed, or are replayed by another job.
     pub skipped: u64,
-    /// How many could not be replayed: no dead letter of theirs is on record.
+    /// Why requests of the journal were skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped_because: Option<SkippedBecause>,
+    /// How many could not be replayed: no dead letter of theirs is on record, or the journal has them no longer.
     pub failed: u64,
     /// Requests per second at most.
     pub rate: u32,

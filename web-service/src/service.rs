@@ -2,6 +2,7 @@
 
 use crate::{
     api::{Limits, Service, Waiting, app},
+    journal::Journal,
     listen::{self, ListenSettings},
     metrics::Metrics,
     replay,
@@ -60,7 +61,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     let results =
         Link::new(settings.broker.broker(), name(&settings, "results"), Some(settings.broker.topology().plan()));
     let asked = Arc::new(Notify::new());
-    let runner = replay::Runner::new(store.clone(), publisher.clone(), asked.clone());
+    let journal = Arc::new(journal(&settings));
+    let runner = replay::Runner::new(store.clone(), publisher.clone(), journal.clone(), asked.clone());
     let replaying = tokio::spawn(runner.run(stop.clone()));
     let sweeping = tokio::spawn(replay::sweep(store.clone(), sweeper(&settings), stop.clone()));
     let service = Service {
@@ -72,6 +74,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         results: results.state(),
         stop: stop.clone(),
         replays: asked,
+        journal,
         limits: Limits { max_body_bytes: settings.max_body_bytes, max_wait: settings.max_wait },
     };
     let queue = settings.broker.topology().results();
@@ -93,6 +96,18 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServiceError> {
 
 fn name(settings: &Settings, part: &str) -> String {
     format!("warren-web-service {part} {}", settings.broker.worker_name())
+}
+
+/// Where the journal is, if the pipeline keeps one.
+fn journal(settings: &Settings) -> Journal {
+    let topology = settings.broker.topology();
+    Journal {
+        broker: settings.broker.broker(),
+        connection: name(settings, "journal"),
+        stream: topology.journal_stream(),
+        exchange: topology.exchange,
+        retention: settings.retention,
+    }
 }
 
 /// How the dead-letter queue is got at, when there is something to take out of it.

@@ -19,7 +19,7 @@ mod write;
 
 pub use health::StoreHealth;
 pub use read::{Filter, Page};
-pub use replays::{Begun, Chosen, InHand, NewReplay, Round};
+pub use replays::{Batch, Begun, Chosen, Found, Granted, InHand, NewReplay, Progress, Round};
 pub use sweep::Replaced;
 
 use crate::{

@@ -5,6 +5,7 @@ mod broker_faults;
 mod broker_life;
 mod database_faults;
 mod fixture;
+mod journal;
 mod limits;
 mod records;
 mod refusals;

@@ -89,6 +89,7 @@ async fn another_method_is_refused_with_those_that_are_allowed() {
         (Method::POST, "/api/v1/requests", "GET, HEAD"),
         (Method::PUT, "/readyz", "GET, HEAD"),
         (Method::GET, "/api/v1/dead-letters/replay", "POST"),
+        (Method::GET, "/api/v1/journal/replay", "POST"),
         (Method::POST, "/api/v1/replays/a", "GET, HEAD, DELETE"),
     ] {
         let request = web.http.request(method.clone(), format!("{}{path}", web.base));

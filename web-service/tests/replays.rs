@@ -67,7 +67,7 @@ async fn replay(http: &Client, base: &str, wanted: Value) -> String {
 }
 
 /// The job once its status is this.
-async fn job_when(web: &Web, location: &str, status: &str) -> Value {
+pub async fn job_when(web: &Web, location: &str, status: &str) -> Value {
     eventually(&format!("the job to be {status}"), SOON, async || {
         let job = web.get_json(location).await;
         if job["status"] == status { Ok(job) } else { Err(job.to_string()) }
@@ -75,7 +75,7 @@ async fn job_when(web: &Web, location: &str, status: &str) -> Value {
     .await
 }
 
-fn counts(job: &Value) -> [u64; 4] {
+pub fn counts(job: &Value) -> [u64; 4] {
     ["total", "replayed", "skipped", "failed"].map(|count| job[count].as_u64().expect("is a number"))
 }
 
@@ -243,14 +243,14 @@ async fn a_cancelled_job_begins_nothing_more(kind: StoreKind) {
 }
 
 /// A processor that counts how often it gets each request.
-struct Handled {
+pub struct Handled {
     counts: Arc<Mutex<HashMap<String, u32>>>,
     working: JoinHandle<()>,
     _connection: Connection,
 }
 
 impl Handled {
-    async fn start(vhost: &Vhost) -> Self {
+    pub async fn start(vhost: &Vhost) -> Self {
         let connection = vhost.connect().await;
         let channel = connection.create_channel().await.expect("opens");
         channel.basic_qos(1, BasicQosOptions::default()).await.expect("is set");
@@ -286,11 +286,11 @@ impl Handled {
         Self { counts, working, _connection: connection }
     }
 
-    fn ids(&self) -> usize {
+    pub fn ids(&self) -> usize {
         self.counts.lock().expect("is not poisoned").len()
     }
 
-    fn times(&self) -> u32 {
+    pub fn times(&self) -> u32 {
         self.counts.lock().expect("is not poisoned").values().sum()
     }
 }
@@ -301,7 +301,7 @@ impl Drop for Handled {
     }
 }
 
-fn start(store: &TestStore, vhost: &Vhost, port: u16) -> Program {
+pub fn start(store: &TestStore, vhost: &Vhost, port: u16) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warren-web-service"));
     command.args(["--amqp-url", &vhost.url(), "--exchange", "p", "--listen", &format!("127.0.0.1:{port}")]);
     command.args(store.arguments());

@@ -257,6 +257,7 @@ async fn fill_with_the_past(web: &Web, rows: usize) {
         let change = |number: &usize| Change {
             id: RequestId::from_text(&format!("old-{number}")).expect("is an id"),
             at,
+            replay: Some(0),
             what: What::Succeeded {
                 attempt: 1,
                 result: serde_json::value::RawValue::from_string(format!("\"{}\"", "r".repeat(200))).expect("is JSON"),

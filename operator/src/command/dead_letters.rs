@@ -1,7 +1,7 @@
 //! `warren-operator dead-letters`: lists requests that were given up, and puts them back on the queue.
 
-mod place;
-mod replay;
+pub(super) mod place;
+pub(super) mod replay;
 mod show;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -65,7 +65,7 @@ struct FilterArguments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// For people
     Text,
     /// For programs
@@ -85,9 +85,7 @@ pub enum DeadLettersError {
     #[error("cannot write to the output")]
     Output(#[from] io::Error),
     /// The job ended otherwise than it should.
-    #[error(
-        "the replay {id} ended as {status}: {replayed} of {total} replayed, {failed} without a dead letter on record{why}"
-    )]
+    #[error("the replay {id} ended as {status}: {replayed} of {total} replayed, {failed} {reason}{why}")]
     Incomplete {
         /// The job.
         id: String,
@@ -97,6 +95,8 @@ pub enum DeadLettersError {
         replayed: u64,
         /// How many could not be replayed.
         failed: u64,
+        /// And why.
+        reason: &'static str,
         /// How many there were.
         total: u64,
         /// The job's own words, if it has any.
@@ -159,7 +159,7 @@ impl FilterArguments {
 }
 
 /// A time, or how long ago it was.
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }

@@ -67,7 +67,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of those that a person may have to act on.
-    pub const PROBLEMS: [Self; 22] = [
+    pub const PROBLEMS: [Self; 23] = [
         Self::InvalidSpec,
         Self::SecretNotFound,
         Self::SecretKeyMissing,

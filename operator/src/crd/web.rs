@@ -59,7 +59,7 @@ pub struct WebSpec {
     #[serde(default = "default_dead_letter_retention")]
     #[schemars(length(max = 32), regex(pattern = PATTERN))]
     #[x_kube(
-        validation = Rule::new("duration(self) > duration('0s') && duration(self) <= duration('87600h')")
+        validation = Rule::new(format!("{0} > duration('0s') && {0} <= duration('87600h')", schema::duration("self")))
             .message("deadLetterRetention must be above 0s, or nothing could be replayed, and at most 87600h (ten years): write for example 336h")
     )]
     pub dead_letter_retention: String,

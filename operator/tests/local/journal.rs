@@ -2,7 +2,7 @@
 
 use super::running::{Local, SOON, file, pipeline};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, process::Command};
 use warren_messaging::journal::{Range, Reader};
 use warren_testkit::{
     broker::{self, Vhost},
@@ -42,7 +42,19 @@ async fn every_submit_is_kept_other_limits_are_refused_in_words_and_taking_it_aw
         ["the journal p.journal exists with other limits", "'1D'", "'7D'", "rabbitmqctl delete_queue p.journal"];
     eventually("the refusal", SOON, async || words.iter().all(|word| local.program.output().contains(word))).await;
     let second = local.submit(&base, json!(2)).await;
+    local.record_when(&base, &second, "succeeded").await;
     assert_eq!(ids(&vhost).await, [first.clone(), second.clone()].into(), "all goes on");
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_warren-operator"));
+    command.args(["journal", "replay", "--url", &base, "--since", "1h", "--rate", "50", "--wait"]);
+    let replayed = command.env_remove("WARREN_URL").output().expect("runs");
+    let said = String::from_utf8_lossy(&replayed.stdout).into_owned() + &String::from_utf8_lossy(&replayed.stderr);
+    assert!(replayed.status.success() && said.contains("done: 2 of 2 replayed"), "{said}");
+    eventually("the replay to succeed", SOON, async || {
+        let record = local.record_when(&base, &first, "succeeded").await;
+        if record["replays"] == 1 { Ok(()) } else { Err(record.to_string()) }
+    })
+    .await;
 
     write(&pipeline("p", json!({"handler": {"demo": {"delay": "0s"}}})));
     let is_unbound = async || vhost.bindings().await.iter().all(|binding| binding.destination != "p.journal");

@@ -52,7 +52,8 @@ pub(super) fn filter(reason: Option<String>, since: Option<String>, until: Optio
     Ok(Filter { reason, since: time("since", since)?, until: time("until", until)? })
 }
 
-fn time(name: &str, text: Option<String>) -> Result<Option<Timestamp>, String> {
+/// Reads a time.
+pub(super) fn time(name: &str, text: Option<String>) -> Result<Option<Timestamp>, String> {
     let refuse =
         |text: &str| format!("`{name}` is `{text}`: write a time as RFC 3339 has it, such as 2026-11-25T15:00:00Z");
     text.map(|text| text.parse().map_err(|_| refuse(&text))).transpose()

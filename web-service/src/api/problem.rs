@@ -71,11 +71,35 @@ pub enum Problem {
          letters, and may have a `rate`: {0}"
     )]
     InvalidReplay(String),
+    /// The same of the journal.
+    #[error(
+        "the body must be an object with `since`, for example {{\"since\": \"2026-11-25T15:00:00Z\"}}, and may have \
+         `until`, `rate`, `into` and `includeForgotten`: {0}"
+    )]
+    InvalidJournalReplay(String),
     /// No replay has that id.
     #[error("no replay has the id `{id}`: GET /api/v1/replays lists the newest")]
     NoSuchReplay {
         /// The id as given.
         id: String,
+    },
+    /// The pipeline keeps no journal.
+    #[error(
+        "there is no stream {stream}: this pipeline keeps no journal; set spec.topology.journal, and what is sent from \
+         then on can be replayed"
+    )]
+    NoJournal {
+        /// Where it would be.
+        stream: String,
+    },
+    /// The exchange that the journal is to be replayed into is not there.
+    #[error(
+        "there is no exchange {exchange} on this virtual host: name the exchange of another pipeline there, mostly its \
+         name, or leave `into` out"
+    )]
+    NoSuchExchange {
+        /// The exchange as given.
+        exchange: String,
     },
     /// There is nothing at that path.
     #[error("there is nothing at {path}: submit with POST /api/v1/processData, look up with GET /api/v1/requests/<id>")]
@@ -141,8 +165,12 @@ impl Problem {
             Self::NoSuchRequest { .. } => ("no-such-request", "No such request", StatusCode::NOT_FOUND),
             Self::InvalidWait { .. } => ("invalid-wait", "That wait is not possible", StatusCode::BAD_REQUEST),
             Self::InvalidQuery(_) => ("invalid-query", "That query is not possible", StatusCode::BAD_REQUEST),
-            Self::InvalidReplay(_) => ("invalid-replay", "That replay is not possible", StatusCode::BAD_REQUEST),
+            Self::InvalidReplay(_) | Self::InvalidJournalReplay(_) => {
+                ("invalid-replay", "That replay is not possible", StatusCode::BAD_REQUEST)
+            }
             Self::NoSuchReplay { .. } => ("no-such-replay", "No such replay", StatusCode::NOT_FOUND),
+            Self::NoJournal { .. } => ("no-journal", "The pipeline keeps no journal", StatusCode::CONFLICT),
+            Self::NoSuchExchange { .. } => ("no-such-exchange", "No such exchange", StatusCode::UNPROCESSABLE_ENTITY),
             Self::NoSuchRoute { .. } => ("no-such-route", "No such route", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed { .. } => {
                 ("method-not-allowed", "Method not allowed", StatusCode::METHOD_NOT_ALLOWED)

@@ -52,9 +52,14 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let body = submit::read(&headers, body, service.limits)?;
     let (chosen, rate) = wanted(&body)?;
+    accept(&service, chosen, rate).await
+}
+
+/// Makes a job, and answers with it.
+pub(super) async fn accept(service: &Service, chosen: Chosen, rate: u32) -> Result<Response, Problem> {
     let replay = NewReplay { id: uuid::Uuid::now_v7().to_string(), chosen, rate };
     let job = service.store.create_replay(replay).await?;
-    tracing::info!(job = job.job_id, total = job.total, rate, "asked to replay dead letters");
+    tracing::info!(job = job.job_id, source = job.source, total = job.total, rate, "asked for a replay");
     service.replays.notify_one();
     let location =
         HeaderValue::from_str(&format!("/api/v1/replays/{}", job.job_id)).expect("a UUID makes a valid header");
@@ -76,18 +81,26 @@ pub(super) async fn cancel(State(service): State<Service>, Path(id): Path<String
     Ok(Json(job))
 }
 
-fn wanted(body: &[u8]) -> Result<(Chosen, u32), Problem> {
-    let Wanted { request_ids, filter, rate } =
-        serde_json::from_slice(body).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => Problem::InvalidReplay(error.to_string()),
-            _ => Problem::InvalidJson(error),
-        })?;
-    let rate = rate.unwrap_or(DEFAULT_RATE);
-    if !(1..=MOST_PER_SECOND).contains(&rate) {
-        return Err(Problem::InvalidReplay(format!(
-            "`rate` is {rate}: write 1 to {MOST_PER_SECOND} requests per second"
-        )));
+/// Reads what is wanted.
+pub(super) fn read<'a, W: Deserialize<'a>>(body: &'a [u8]) -> Result<W, Problem> {
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => Problem::InvalidReplay(error.to_string()),
+        _ => Problem::InvalidJson(error),
+    })
+}
+
+/// The rate that is wanted, if it is possible.
+pub(super) fn rate(given: Option<u32>) -> Result<u32, Problem> {
+    let rate = given.unwrap_or(DEFAULT_RATE);
+    if (1..=MOST_PER_SECOND).contains(&rate) {
+        return Ok(rate);
     }
+    Err(Problem::InvalidReplay(format!("`rate` is {rate}: write 1 to {MOST_PER_SECOND} requests per second")))
+}
+
+fn wanted(body: &[u8]) -> Result<(Chosen, u32), Problem> {
+    let Wanted { request_ids, filter, rate } = read(body)?;
+    let rate = self::rate(rate)?;
     let chosen = match (request_ids, filter) {
         (Some(ids), None) if (1..=MOST_IDS).contains(&ids.len()) => Chosen::Named(BTreeSet::from_iter(ids)),
         (Some(ids), None) => {

@@ -1,7 +1,12 @@
 //! Goes on with the jobs that nobody else is at work on.
 
-use super::{DEAD_LETTERS, Job, pace::Pace};
-use crate::store::{Begun, InHand, Round, Store, StoreError};
+mod journal;
+
+use super::{DEAD_LETTERS, JOURNAL, Job, pace::Pace};
+use crate::{
+    journal::Journal,
+    store::{Begun, InHand, Round, Store, StoreError},
+};
 use futures::future::join_all;
 use jiff::Timestamp;
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -28,6 +33,7 @@ const SEND_WITHIN: Duration = Duration::from_secs(8);
 pub struct Runner {
     store: Store,
     publisher: Publisher,
+    journal: Arc<Journal>,
     /// This process, in leases.
     owner: Arc<str>,
     /// Told when somebody asked for a job here.
@@ -37,8 +43,8 @@ pub struct Runner {
 impl Runner {
     /// Works on nothing yet.
     #[must_use]
-    pub fn new(store: Store, publisher: Publisher, asked: Arc<Notify>) -> Self {
-        Self { store, publisher, owner: uuid::Uuid::now_v7().to_string().into(), asked }
+    pub fn new(store: Store, publisher: Publisher, journal: Arc<Journal>, asked: Arc<Notify>) -> Self {
+        Self { store, publisher, journal, owner: uuid::Uuid::now_v7().to_string().into(), asked }
     }
 
     /// Works until `stop` is cancelled. What is unfinished then goes on here or elsewhere.
@@ -87,6 +93,9 @@ impl Runner {
         if job.source == DEAD_LETTERS {
             tracing::info!(job = job.job_id, total = job.total, rate = job.rate, "replaying");
             self.go_on(&job, &stop).await;
+        } else if job.source == JOURNAL {
+            tracing::info!(job = job.job_id, rate = job.rate, "replaying the journal");
+            self.read_journal(&job, &stop).await;
         } else {
             self.refuse(&job).await;
         }
@@ -146,14 +155,21 @@ impl Runner {
                 return Ok(Step::Ended);
             }
         };
-        let round = self.publish(in_hand, pace, renewed + SEND_WITHIN, stop).await;
+        let round = self.publish(&self.publisher, in_hand, pace, renewed + SEND_WITHIN, stop).await;
         let waits = round.waiting_for.is_some();
         self.settle(job, round, stop).await;
         Ok(if waits { Step::Waits } else { Step::Went })
     }
 
     /// Publishes what nothing was heard of, each in its moment, none after `until`.
-    async fn publish(&self, in_hand: Vec<InHand>, pace: &mut Pace, until: Instant, stop: &CancellationToken) -> Round {
+    async fn publish(
+        &self,
+        publisher: &Publisher,
+        in_hand: Vec<InHand>,
+        pace: &mut Pace,
+        until: Instant,
+        stop: &CancellationToken,
+    ) -> Round {
         let outcomes = in_hand.into_iter().map(|InHand { place, is_heard, request }| {
             let moment = if is_heard { Instant::now() } else { pace.moment(Instant::now()) };
             async move {
@@ -164,7 +180,7 @@ impl Runner {
                         Outcome::Left
                     }
                     Some(_) if Instant::now() >= until => Outcome::Left,
-                    Some(request) => match self.publisher.publish(&request.to_message(Timestamp::now())).await {
+                    Some(request) => match publisher.publish(&request.to_message(Timestamp::now())).await {
                         Ok(()) => Outcome::Published,
                         Err(error) => Outcome::Waits(reason(&error)),
                     },

@@ -3,10 +3,12 @@
 mod begin;
 mod create;
 mod job;
+mod journal;
 mod settle;
 
 pub use begin::{Begun, InHand};
 pub use create::{Chosen, NewReplay};
+pub use journal::{Batch, Found, Granted, Progress};
 pub use settle::Round;
 
 use super::{Store, StoreError};

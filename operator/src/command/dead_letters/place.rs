@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Which web side.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Where")]
-pub(super) struct PlaceArguments {
+pub(in crate::command) struct PlaceArguments {
     /// The pipeline in the cluster; its web side is asked through the API server, for which get and create on
     /// services/proxy are needed
     #[arg(value_name = "PIPELINE", conflicts_with = "url")]
@@ -29,7 +29,7 @@ pub(super) struct PlaceArguments {
 }
 
 /// Where a web side is.
-pub(super) enum Place {
+pub(in crate::command) enum Place {
     Address { http: reqwest::Client, url: reqwest::Url },
     Cluster { client: kube::Client, namespace: String, pipeline: String },
 }
@@ -38,7 +38,7 @@ pub(super) enum Place {
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
     /// Neither a pipeline nor an address was given.
-    #[error("whose dead letters? name a pipeline of the cluster, or give a web side's address with --url")]
+    #[error("whose? name a pipeline of the cluster, or give a web side's address with --url")]
     Nowhere,
     /// No cluster is known.
     #[error("no cluster to ask: point KUBECONFIG at its kubeconfig, or give a web side's address with --url")]
@@ -71,7 +71,7 @@ pub enum PlaceError {
 
 impl PlaceError {
     /// Whether it may work a moment later: the web side is restarted, or its store is away.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(in crate::command) fn may_pass(&self) -> bool {
         match self {
             Self::NoAnswer { .. } => true,
             Self::Refused { status, .. } => status.is_server_error(),
@@ -82,7 +82,7 @@ impl PlaceError {
 
 impl PlaceArguments {
     /// Reads the kubeconfig, if that is needed; asks nobody yet.
-    pub(super) async fn find(&self) -> Result<Place, PlaceError> {
+    pub(in crate::command) async fn find(&self) -> Result<Place, PlaceError> {
         if let Some(url) = &self.url {
             return Ok(Place::Address { http: reqwest::Client::new(), url: url.clone() });
         }
@@ -96,12 +96,12 @@ impl PlaceArguments {
 
 impl Place {
     /// GET.
-    pub(super) async fn get(&self, path: &str) -> Result<Value, PlaceError> {
+    pub(in crate::command) async fn get(&self, path: &str) -> Result<Value, PlaceError> {
         self.call(path, None).await
     }
 
     /// POST.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, PlaceError> {
+    pub(in crate::command) async fn post(&self, path: &str, body: &Value) -> Result<Value, PlaceError> {
         self.call(path, Some(body.to_string())).await
     }
 

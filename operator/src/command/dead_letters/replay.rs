@@ -46,16 +46,26 @@ pub(super) struct ReplayArguments {
 pub(super) async fn run(arguments: ReplayArguments) -> Result<(), DeadLettersError> {
     let wanted = wanted(&arguments)?;
     let place = arguments.place.find().await?;
-    let mut job = place.post("/api/v1/dead-letters/replay", &wanted).await?;
-    if arguments.wait {
-        job = wait(&place, job).await?;
+    let job = place.post("/api/v1/dead-letters/replay", &wanted).await?;
+    follow(&place, job, arguments.wait, arguments.output).await
+}
+
+/// Tells of a job, and waits until it has ended if that is wanted.
+pub(in crate::command) async fn follow(
+    place: &Place,
+    mut job: Value,
+    waits: bool,
+    output: Format,
+) -> Result<(), DeadLettersError> {
+    if waits {
+        job = wait(place, job).await?;
     }
-    let text = match arguments.output {
+    let text = match output {
         Format::Json => pretty(&job),
         Format::Text => format!("{}\n", show::job(&job)),
     };
     io::stdout().write_all(text.as_bytes())?;
-    if arguments.wait { judge(&job) } else { Ok(()) }
+    if waits { judge(&job) } else { Ok(()) }
 }
 
 /// The call's body. Nothing given is not all: that has to be said.
@@ -100,6 +110,7 @@ fn judge(job: &Value) -> Result<(), DeadLettersError> {
         status: status.to_owned(),
         replayed: count("replayed"),
         failed,
+        reason: show::why_failed(job),
         total: count("total"),
         why: job["error"].as_str().map(|error| format!(" ({error})")).unwrap_or_default(),
     })

@@ -45,7 +45,7 @@ pub(super) fn job(job: &Value) -> String {
     let count = |name: &str| job[name].as_u64().unwrap_or_default();
     let (id, status) = (job["jobId"].as_str().unwrap_or_default(), job["status"].as_str().unwrap_or_default());
     let mut text = format!("replay {id} {status}: {} of {} replayed", count("replayed"), count("total"));
-    for (name, words) in [("skipped", "needed none"), ("failed", "without a dead letter on record")] {
+    for (name, words) in [("skipped", why_skipped(job)), ("failed", why_failed(job).to_owned())] {
         if count(name) > 0 {
             text.push_str(&format!(", {} {words}", count(name)));
         }
@@ -54,6 +54,26 @@ pub(super) fn job(job: &Value) -> String {
         text.push_str(&format!("; waiting for {reason}"));
     }
     text
+}
+
+/// What is said of a number of skipped requests.
+fn why_skipped(job: &Value) -> String {
+    let reasons = [
+        ("neverAccepted", "never accepted"),
+        ("inFlight", "not ended yet"),
+        ("forgotten", "older than records, so perhaps never accepted: --include-forgotten replays them"),
+    ];
+    let count = |name: &str| job["skippedBecause"][name].as_u64().filter(|count| *count > 0);
+    let told = reasons.into_iter().filter_map(|(name, words)| Some(format!("{} {words}", count(name)?)));
+    match told.collect::<Vec<_>>().join(", ") {
+        told if told.is_empty() => "needed none".into(),
+        told => format!("left out ({told})"),
+    }
+}
+
+/// What is said of a number of requests that could not be replayed.
+pub(super) fn why_failed(job: &Value) -> &'static str {
+    if job["source"] == "journal" { "no longer in the journal" } else { "without a dead letter on record" }
 }
 
 #[cfg(test)]
@@ -78,5 +98,14 @@ mod tests {
         let running = json!({"jobId": "j", "status": "running", "total": 3, "replayed": 1, "skipped": 1, "failed": 0,
                              "waitingFor": "room in the queue"});
         assert_eq!(job(&running), "replay j running: 1 of 3 replayed, 1 needed none; waiting for room in the queue");
+    }
+
+    #[test]
+    fn a_replay_of_the_journal_tells_why_it_left_requests_out() {
+        let done = json!({"jobId": "j", "status": "done", "source": "journal", "total": 6, "replayed": 1, "skipped": 4,
+                          "failed": 1, "skippedBecause": {"neverAccepted": 3, "inFlight": 1, "forgotten": 0}});
+        let text = "replay j done: 1 of 6 replayed, 4 left out (3 never accepted, 1 not ended yet), \
+                    1 no longer in the journal";
+        assert_eq!(job(&done), text);
     }
 }

@@ -3,13 +3,15 @@
 use super::job;
 use crate::{
     dead_letter::Filter,
-    replay::{DEAD_LETTERS, Job},
+    journal::Wanted,
+    replay::{DEAD_LETTERS, JOURNAL, Job},
     store::{
         dead_letters::{OPEN, and_named_by},
         row::corrupt,
         statements::{Statements, Value, Work, places},
     },
 };
+use serde::Serialize;
 use std::collections::BTreeSet;
 use warren_messaging::request_id::RequestId;
 
@@ -27,13 +29,15 @@ pub struct NewReplay {
     pub rate: u32,
 }
 
-/// Which dead letters to replay.
+/// Which requests to replay.
 #[derive(Clone, Debug)]
 pub enum Chosen {
-    /// These.
+    /// These dead letters.
     Named(BTreeSet<RequestId>),
-    /// All that there are now and that this names.
+    /// All dead letters that there are now and that this names.
     Filtered(Filter),
+    /// What the journal has of this time.
+    Journal(Wanted),
 }
 
 pub(super) struct Create(pub(super) NewReplay);
@@ -47,15 +51,17 @@ impl Work for Create {
             Chosen::Named(ids) => (None, i64::try_from(ids.len()).map_err(corrupt)?, None),
             Chosen::Filtered(filter) => {
                 let (total, last) = count(on, filter).await?;
-                let json = serde_json::to_string(filter).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-                (Some(json), total, Some(last))
+                (Some(json(filter)?), total, Some(last))
             }
+            // How many these are, reading tells.
+            Chosen::Journal(wanted) => (Some(json(wanted)?), 0, None),
         };
         let insert = "INSERT INTO replay_jobs (id, source, filter, rate, total, next_place, last_place, started_at)
                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
         let next = last.map(|_| 0);
         let now = on.now().await?;
-        let about = [id.as_str().into(), DEAD_LETTERS.into(), filter.as_deref().into(), i64::from(*rate).into()];
+        let source = if matches!(chosen, Chosen::Journal(_)) { JOURNAL } else { DEAD_LETTERS };
+        let about = [id.as_str().into(), source.into(), filter.as_deref().into(), i64::from(*rate).into()];
         let places: [Value; 4] = [total.into(), next.into(), last.into(), now.into()];
         let is_new = on.run(insert, &[about, places].concat()).await? > 0;
         if let (true, Chosen::Named(ids)) = (is_new, chosen) {
@@ -63,6 +69,10 @@ impl Work for Create {
         }
         job::find(on, id).await?.ok_or(sqlx::Error::RowNotFound)
     }
+}
+
+fn json(filter: &impl Serialize) -> sqlx::Result<String> {
+    serde_json::to_string(filter).map_err(|error| sqlx::Error::Encode(Box::new(error)))
 }
 
 /// How many there are, and where the last of them is: what fails later is not this job's.

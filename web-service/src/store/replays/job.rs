@@ -1,7 +1,7 @@
 //! Jobs as rows.
 
 use crate::{
-    replay::{Job, JobStatus},
+    replay::{JOURNAL, Job, JobStatus, SkippedBecause},
     store::{
         row::{corrupt, time},
         statements::{Statements, Value, Work},
@@ -10,7 +10,7 @@ use crate::{
 use jiff::Timestamp;
 
 const COLUMNS: &str = "id, source, filter, rate, total, replayed, skipped, failed, started_at, finished_at, cancelled,
-    waiting_for, error";
+    waiting_for, error, never_accepted, in_flight, forgotten";
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -27,6 +27,9 @@ struct Row {
     cancelled: i64,
     waiting_for: Option<String>,
     error: Option<String>,
+    never_accepted: i64,
+    in_flight: i64,
+    forgotten: i64,
 }
 
 impl Row {
@@ -42,7 +45,13 @@ impl Row {
 
     fn job(self) -> sqlx::Result<Job> {
         let count = |number: i64| u64::try_from(number).map_err(corrupt);
+        let skipped_because = SkippedBecause {
+            never_accepted: count(self.never_accepted)?,
+            in_flight: count(self.in_flight)?,
+            forgotten: count(self.forgotten)?,
+        };
         Ok(Job {
+            skipped_because: (self.source == JOURNAL).then_some(skipped_because),
             status: self.status(),
             filter: self.filter.as_deref().map(serde_json::from_str).transpose().map_err(corrupt)?,
             job_id: self.id,

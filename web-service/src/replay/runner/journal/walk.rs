@@ -1,0 +1,133 @@
+//! The way through the journal: each request once.
+
+use crate::store::{Found, Progress};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher as _, RandomState},
+    mem,
+    time::Duration,
+};
+use tokio::time::Instant;
+use warren_messaging::{
+    journal::{Entry, JournalError, Reader},
+    message::{Incoming, Replayed, TRACEPARENT},
+    request_id::RequestId,
+};
+
+/// The lease of a job is renewed with each batch, so a batch ends after this time, full or not.
+const LONGEST: Duration = Duration::from_secs(4);
+
+/// Where a job is.
+pub(super) struct Walk {
+    /// The most requests that are in hand at a time.
+    limit: u32,
+    /// Hashes of the ids that were met: 16 bytes each with their table. Two of ten million are equal by chance in three of
+    /// a million jobs; the second request is then taken for a repeat.
+    met: HashSet<u64>,
+    hashes: RandomState,
+    /// All before this place was read here.
+    read: u64,
+    /// All before this place was read, here or elsewhere.
+    done: u64,
+    /// What may have been published, and is not known to be: which replay of it, and whether something was heard.
+    in_hand: HashMap<i64, (u32, bool)>,
+}
+
+/// A request of the journal.
+pub(super) struct Request {
+    pub(super) place: i64,
+    id: RequestId,
+    entry: Entry,
+}
+
+/// Some requests.
+#[derive(Default)]
+pub(super) struct Taken {
+    /// Those that were not looked at yet.
+    pub(super) new: Vec<Request>,
+    /// Those that were in hand when the job was interrupted.
+    pub(super) left: Vec<(Request, u32, bool)>,
+    /// Places of those that were in hand and are in the stream no longer.
+    pub(super) lost: Vec<i64>,
+    /// Whether that was all.
+    pub(super) is_last: bool,
+}
+
+impl Walk {
+    pub(super) fn new(limit: u32) -> Self {
+        let (met, hashes) = (HashSet::new(), RandomState::new());
+        Self { limit, met, hashes, read: 0, done: 0, in_hand: HashMap::new() }
+    }
+
+    /// Goes on from where the job is; where in the stream to begin for that, if not with the range.
+    pub(super) fn begin(&mut self, progress: Progress) -> Option<u64> {
+        self.done = u64::try_from(progress.read_to).unwrap_or_default();
+        self.in_hand = progress.in_hand;
+        let left = self.in_hand.keys().min().and_then(|place| u64::try_from(*place).ok());
+        (self.read > 0).then(|| left.map_or(self.read, |left| left.min(self.read)))
+    }
+
+    /// All before this place was read.
+    pub(super) fn read_to(&self) -> i64 {
+        i64::try_from(self.read.max(self.done)).unwrap_or(i64::MAX)
+    }
+
+    /// The next requests. Whoever drops this half-way, or cannot note what it gives, must [`Walk::forget`].
+    pub(super) async fn take(&mut self, reader: &mut Reader) -> Result<Taken, JournalError> {
+        let (mut taken, begun) = (Taken::default(), Instant::now());
+        while taken.new.len() + taken.left.len() < self.limit as usize && begun.elapsed() < LONGEST {
+            match reader.next().await {
+                Ok(Some(entry)) => self.look(entry, &mut taken),
+                Ok(None) => {
+                    taken.is_last = true;
+                    taken.lost = mem::take(&mut self.in_hand).into_keys().collect();
+                    break;
+                }
+                // What was taken comes first; the next call meets the error again.
+                Err(_) if taken.new.len() + taken.left.len() > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(taken)
+    }
+
+    /// What was taken last may not have been noted: all is read once more.
+    pub(super) fn forget(&mut self) {
+        self.met.clear();
+        self.read = 0;
+    }
+
+    fn look(&mut self, entry: Entry, taken: &mut Taken) {
+        let Ok(place) = i64::try_from(entry.offset) else { return };
+        let is_new_here = entry.offset >= self.read;
+        self.read = self.read.max(entry.offset + 1);
+        let Some(id) = entry.request_id().filter(|_| entry.is_original()) else { return };
+        let is_first = !is_new_here || self.met.insert(self.hashes.hash_one(&id));
+        let request = Request { place, id, entry };
+        if let Some((replay, is_heard)) = self.in_hand.remove(&place) {
+            taken.left.push((request, replay, is_heard));
+        } else if is_new_here && is_first && request.entry.offset >= self.done {
+            taken.new.push(request);
+        }
+    }
+}
+
+impl Taken {
+    pub(super) fn found(&self) -> Vec<Found> {
+        let found = |request: &Request| Found {
+            place: request.place,
+            id: request.id.clone(),
+            published_at: request.entry.published_at,
+        };
+        self.new.iter().map(found).collect()
+    }
+}
+
+impl Request {
+    /// The request again, as this replay of it.
+    pub(super) fn replayed(self, replay: u32) -> Replayed {
+        let incoming = Incoming(&self.entry.properties);
+        let (traceparent, deadline) = (incoming.text(TRACEPARENT).map(str::to_owned), incoming.deadline());
+        Replayed { request_id: self.id, replay, body: self.entry.body, traceparent, deadline }
+    }
+}

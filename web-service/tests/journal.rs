@@ -1,0 +1,197 @@
+//! Replays of the journal.
+
+use crate::{
+    fixture::{SOON, StoreKind, TestStore, Web, declare_on, kind, on_each_store, problem, result, web},
+    replays::{Handled, counts, job_when, start},
+};
+use jiff::{SignedDuration, Timestamp};
+use lapin::BasicProperties;
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, time::Duration};
+use warren_messaging::{
+    message::Incoming,
+    topology::{Journal, Topology},
+};
+use warren_testkit::{
+    broker::{self, Vhost},
+    eventually, free_port,
+};
+
+on_each_store!(
+    what_ended_is_replayed_once_and_what_was_refused_or_is_in_work_is_not,
+    what_is_older_than_its_record_may_be_is_replayed_only_if_that_is_asked_for,
+    a_replay_of_the_journal_that_is_killed_half_way_loses_nothing,
+);
+
+fn kept() -> Topology {
+    let journal = Journal { retention: Duration::from_secs(86_400), max_bytes: 64 << 20 };
+    Topology { journal: Some(journal), ..Topology::named("p") }
+}
+
+async fn keeping_web(kind: StoreKind, label: &str) -> (Vhost, Web) {
+    let vhost = broker::vhost(label).await;
+    declare_on(&vhost.url(), &kept()).await;
+    let web = Web::start_in(TestStore::new(kind).await, &vhost.url(), &[]).await;
+    web.ready().await;
+    (vhost, web)
+}
+
+fn hours_ago(hours: i64) -> Timestamp {
+    Timestamp::now() - SignedDuration::from_hours(hours)
+}
+
+/// A request that did not come through this web side.
+async fn foreign(vhost: &Vhost, id: &str, hours: i64) {
+    let second = u64::try_from(hours_ago(hours).as_second()).expect("is after 1970");
+    let properties = BasicProperties::default().with_delivery_mode(2).with_timestamp(second);
+    vhost.publish_with("p", "request", json!({"requestId": id, "requestData": 1}).to_string(), properties).await;
+}
+
+async fn ask(http: &Client, base: &str, wanted: Value) -> reqwest::Response {
+    let request = http.post(format!("{base}/api/v1/journal/replay")).header("content-type", "application/json");
+    request.body(wanted.to_string()).send().await.expect("is answered")
+}
+
+async fn replay(http: &Client, base: &str, wanted: Value) -> String {
+    let answer = ask(http, base, wanted).await;
+    assert_eq!(answer.status(), StatusCode::ACCEPTED, "{:?}", answer.text().await);
+    answer.headers()["location"].to_str().expect("is text").to_owned()
+}
+
+/// All that a queue holds: how often each request is in it, as which replay.
+async fn drain(vhost: &Vhost, queue: &str) -> BTreeMap<(String, u32), u32> {
+    let mut found = BTreeMap::new();
+    while let Some(message) = vhost.get(queue).await {
+        let body: Value = serde_json::from_slice(&message.data).expect("is JSON");
+        let id = body["requestId"].as_str().expect("is text").to_owned();
+        let replay = Incoming(&message.properties).replay().unwrap_or(0);
+        *found.entry((id, replay)).or_default() += 1;
+    }
+    found
+}
+
+async fn what_ended_is_replayed_once_and_what_was_refused_or_is_in_work_is_not(kind: StoreKind) {
+    let (vhost, web) = keeping_web(kind, "journal").await;
+    let since = hours_ago(1).to_string();
+    let mut ids = Vec::new();
+    for number in 0..3 {
+        ids.push(web.submit(json!(number)).await);
+    }
+    foreign(&vhost, "refused", 0).await;
+    let again = vhost.get("p.requests").await.expect("is there");
+    vhost.publish_with("p", "request", again.data, again.properties).await;
+    drain(&vhost, "p.requests").await;
+    for id in &ids[..2] {
+        result(&vhost, &json!(id), json!("first")).await;
+        web.record_when(id, "succeeded").await;
+    }
+
+    let job = job_when(&web, &replay(&web.http, &web.base, json!({"since": since})).await, "done").await;
+    assert_eq!(counts(&job), [4, 2, 2, 0], "{job}");
+    assert_eq!(job["skippedBecause"], json!({"neverAccepted": 1, "inFlight": 1, "forgotten": 0}));
+    assert_eq!((&job["source"], &job["filter"]["since"]), (&json!("journal"), &json!(since)));
+    let replayed = |replay| BTreeMap::from([((ids[0].clone(), replay), 1), ((ids[1].clone(), replay), 1)]);
+    assert_eq!(drain(&vhost, "p.requests").await, replayed(1));
+    let record = web.record(&ids[0]).await;
+    assert_eq!((&record["status"], &record["replays"]), (&json!("queued"), &json!(1)), "{record}");
+
+    for id in &ids[..2] {
+        result(&vhost, &json!(id), json!("second")).await;
+        assert_eq!(web.record_when(id, "succeeded").await["result"], "second");
+    }
+    let job = job_when(&web, &replay(&web.http, &web.base, json!({"since": since})).await, "done").await;
+    assert_eq!(counts(&job), [4, 2, 2, 0], "what a replay put there counts not again: {job}");
+    assert_eq!(drain(&vhost, "p.requests").await, replayed(2));
+}
+
+async fn what_is_older_than_its_record_may_be_is_replayed_only_if_that_is_asked_for(kind: StoreKind) {
+    let (vhost, web) = keeping_web(kind, "forgotten").await;
+    foreign(&vhost, "old", 48).await;
+    drain(&vhost, "p.requests").await;
+    let mut wanted = json!({"since": hours_ago(72).to_string(), "until": hours_ago(47).to_string()});
+    let job = job_when(&web, &replay(&web.http, &web.base, wanted.clone()).await, "done").await;
+    assert_eq!(counts(&job), [1, 0, 1, 0], "{job}");
+    assert_eq!(job["skippedBecause"], json!({"neverAccepted": 0, "inFlight": 0, "forgotten": 1}));
+    assert!(drain(&vhost, "p.requests").await.is_empty());
+
+    wanted["includeForgotten"] = json!(true);
+    let job = job_when(&web, &replay(&web.http, &web.base, wanted).await, "done").await;
+    assert_eq!((counts(&job), &job["skippedBecause"]["forgotten"]), ([1, 1, 0, 0], &json!(1)), "{job}");
+    assert_eq!(drain(&vhost, "p.requests").await, BTreeMap::from([(("old".to_owned(), 1), 1)]));
+    result(&vhost, &json!("old"), json!("done")).await;
+    assert_eq!(web.record_when("old", "succeeded").await["replays"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_pipeline_gets_every_request_of_the_range_as_if_it_were_new_and_no_record_changes() {
+    let (vhost, web) = keeping_web(StoreKind::Sqlite, "elsewhere").await;
+    declare_on(&vhost.url(), &Topology::named("q")).await;
+    let id = web.submit(json!({"n": 1.50})).await;
+    foreign(&vhost, "refused", 0).await;
+    let wanted = json!({"since": hours_ago(1).to_string(), "into": {"exchange": "q"}});
+    let job = job_when(&web, &replay(&web.http, &web.base, wanted).await, "done").await;
+    assert_eq!(counts(&job), [2, 2, 0, 0], "{job}");
+    let found = drain(&vhost, "q.requests").await;
+    assert_eq!(found, BTreeMap::from([((id.clone(), 0), 1), (("refused".to_owned(), 0), 1)]));
+    assert_eq!(drain(&vhost, "p.requests").await, found, "nothing came there");
+    let record = web.record(&id).await;
+    assert_eq!((&record["status"], &record["replays"]), (&json!("queued"), &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_without_a_journal_or_into_nowhere_is_refused() {
+    let (_vhost, without) = web("without").await;
+    let since = hours_ago(1).to_string();
+    let refused = ask(&without.http, &without.base, json!({"since": since})).await;
+    assert_eq!(refused.status(), StatusCode::CONFLICT);
+    let refusal = problem(refused).await;
+    assert_eq!(kind(&refusal), "no-journal");
+    assert!(refusal["detail"].as_str().is_some_and(|detail| detail.contains("spec.topology.journal")), "{refusal}");
+
+    let (_vhost, web) = keeping_web(StoreKind::Sqlite, "nowhere").await;
+    let refused = ask(&web.http, &web.base, json!({"since": since, "into": {"exchange": "nowhere"}})).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let refusal = problem(refused).await;
+    assert_eq!(kind(&refusal), "no-such-exchange");
+    assert!(refusal["detail"].as_str().is_some_and(|detail| detail.contains("nowhere")), "{refusal}");
+    let refused = ask(&web.http, &web.base, json!({})).await;
+    assert_eq!(kind(&problem(refused).await), "invalid-replay");
+}
+
+async fn a_replay_of_the_journal_that_is_killed_half_way_loses_nothing(kind: StoreKind) {
+    const REQUESTS: usize = 200;
+    /// The lease of the killed one has to end first.
+    const PATIENCE: Duration = Duration::from_secs(90);
+    let (vhost, store, port) = (broker::vhost("killed").await, TestStore::new(kind).await, free_port());
+    declare_on(&vhost.url(), &kept()).await;
+    for number in 0..REQUESTS {
+        foreign(&vhost, &format!("r{number}"), 48).await;
+    }
+    drain(&vhost, "p.requests").await;
+    let mut program = start(&store, &vhost, port);
+    let (http, base) = (Client::new(), format!("http://127.0.0.1:{port}"));
+    let get = async |path: &str| -> Result<Value, String> {
+        let answer = http.get(format!("{base}{path}")).send().await.map_err(|error| error.to_string())?;
+        answer.json().await.map_err(|error| error.to_string())
+    };
+    eventually("the web side", PATIENCE, async || get("/readyz").await).await;
+    let handled = Handled::start(&vhost).await;
+    let wanted = json!({"since": hours_ago(72).to_string(), "includeForgotten": true, "rate": 100});
+    let location = replay(&http, &base, wanted).await;
+    eventually("a third of them", SOON, async || handled.ids() > REQUESTS / 3).await;
+    program.kill9();
+    let before = handled.ids();
+    assert!(before < REQUESTS, "it was killed half-way");
+    let _program = start(&store, &vhost, port);
+    let job = eventually("the job to be done", PATIENCE, async || {
+        let job = get(&location).await?;
+        if job["status"] == "done" { Ok(job) } else { Err(job.to_string()) }
+    })
+    .await;
+    assert_eq!(counts(&job), [REQUESTS as u64, REQUESTS as u64, 0, 0], "{job}");
+    eventually("each to be worked on", SOON, async || handled.ids() == REQUESTS).await;
+    let twice = handled.times() as usize - REQUESTS;
+    eprintln!("killed after {before} of {REQUESTS}; {twice} were worked on twice");
+    assert!(twice <= 32, "{twice} were worked on twice");
+}
