@@ -1,7 +1,11 @@
 //! The command lines of the node's two programs.
 
 use crate::{NodeError, Ports, directory::Directory, install::Install};
-use std::{env, ffi::OsString, process::Command};
+use std::{
+    env,
+    ffi::OsString,
+    process::{Command, Stdio},
+};
 
 /// The same at every start, since RabbitMQ files its data under it; the ports may change.
 const NODE_NAME: &str = "warren@localhost";
@@ -36,6 +40,16 @@ pub(crate) fn server(install: &Install, directory: &Directory, ports: &Ports) ->
     command.env("RABBITMQ_LOGS", "-").env("RABBITMQ_UPGRADE_LOG", "-");
     command.current_dir(directory.path()).stdin(directory.lock_for_child()?);
     Ok(command)
+}
+
+/// `rabbitmqctl` for the node, from beside its server. Its arguments are the caller's to add.
+pub(crate) fn control(install: &Install, directory: &Directory, ports: &Ports) -> Command {
+    let mut command = Command::new(install.server.with_file_name("rabbitmqctl"));
+    command.env_clear().env("HOME", directory.file("home")).env("PATH", search_path()).env("LANG", "C.UTF-8");
+    command.env("RABBITMQ_CONF_ENV_FILE", directory.file("none.conf"));
+    command.env("ERL_EPMD_PORT", ports.epmd.to_string()).env("ERL_EPMD_ADDRESS", "127.0.0.1");
+    command.args(["--node", NODE_NAME]).current_dir(directory.path()).stdin(Stdio::null());
+    command
 }
 
 /// Everything the node reads or writes, inside its directory; some of these files never exist.

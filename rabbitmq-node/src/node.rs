@@ -1,7 +1,13 @@
 //! The node itself: started, stopped, killed, started again.
 
-use crate::{NodeError, Ports, Settings, answer, directory::Directory, install::Install, processes::Processes};
-use std::{path::Path, process::ExitStatus, time::Duration};
+use crate::{
+    NodeError, Ports, Settings, answer, command, directory::Directory, install::Install, processes::Processes,
+};
+use std::{
+    path::Path,
+    process::{Command, ExitStatus},
+    time::Duration,
+};
 use tokio::time::{Instant, sleep};
 
 /// How long a node may take to stop. RabbitMQ 3.10 needs 1 s, with management 6 s.
@@ -175,6 +181,12 @@ impl Node {
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {
         self.processes.as_ref().map(Processes::pids).unwrap_or_default()
+    }
+
+    /// `rabbitmqctl` for this node: add what it should do, and run it.
+    #[must_use]
+    pub fn control(&self) -> Command {
+        command::control(&self.install, &self.directory, &self.ports)
     }
 
     /// Its directory, as an absolute path.

@@ -6,8 +6,12 @@ use crate::free_port;
 use relay::Mode;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::mpsc::{Sender, channel},
+    sync::{
+        Arc,
+        mpsc::{Sender, channel},
+    },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 use tokio::{net::TcpListener, runtime, sync::mpsc, sync::watch, task::JoinSet};
 
@@ -39,13 +43,25 @@ impl Proxy {
     /// When no port is to be had.
     #[must_use]
     pub fn start_at(address: IpAddr, upstream: impl ToString) -> Self {
+        Self::listening(address, [upstream.to_string()].into())
+    }
+
+    /// In front of several servers, as a balancer: each connection goes to the next one that takes it.
+    ///
+    /// # Panics
+    /// When no port is to be had.
+    #[must_use]
+    pub fn balancing(upstreams: &[String]) -> Self {
+        Self::listening(Ipv4Addr::LOCALHOST.into(), upstreams.into())
+    }
+
+    fn listening(address: IpAddr, upstreams: Arc<[String]>) -> Self {
         // Not any port of the system's: it must be there again after a cut.
         let address = SocketAddr::from((address, free_port()));
         let (orders, incoming) = mpsc::unbounded_channel();
-        let upstream = upstream.to_string();
         let thread = thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a thread can have a runtime").block_on(serve(address, upstream, incoming));
+            runtime.expect("a thread can have a runtime").block_on(serve(address, upstreams, incoming));
         });
         let proxy = Self { address, orders: Some(orders), thread: Some(thread) };
         proxy.change(Mode::Forward);
@@ -82,7 +98,17 @@ impl Proxy {
         self.change(Mode::Swallow);
     }
 
-    /// Forwards again. Connections that were swallowed are reset: their bytes are lost.
+    /// As [`Proxy::swallow`], but only what the clients send: they go on hearing the server.
+    pub fn swallow_requests(&self) {
+        self.change(Mode::SwallowRequests);
+    }
+
+    /// Passes bytes on late, 16 KiB at a time, each way: a long and narrow line.
+    pub fn delay(&self, by: Duration) {
+        self.change(Mode::Delay(by));
+    }
+
+    /// Forwards again. Connections that were swallowed or delayed are reset: their bytes are lost.
     pub fn restore(&self) {
         self.change(Mode::Forward);
     }
@@ -106,10 +132,11 @@ impl Drop for Proxy {
 }
 
 /// Carries out orders, and accepts connections in between.
-async fn serve(address: SocketAddr, upstream: String, mut orders: mpsc::UnboundedReceiver<Order>) {
+async fn serve(address: SocketAddr, upstreams: Arc<[String]>, mut orders: mpsc::UnboundedReceiver<Order>) {
     let (mode, _) = watch::channel(Mode::Refuse);
     let mut listener: Option<TcpListener> = None;
     let mut relays = JoinSet::new();
+    let mut turn = 0;
     loop {
         tokio::select! {
             order = orders.recv() => {
@@ -118,7 +145,8 @@ async fn serve(address: SocketAddr, upstream: String, mut orders: mpsc::Unbounde
                 let _ = done.send(());
             }
             client = relay::accept(listener.as_ref()) => {
-                relays.spawn(relay::run(client, upstream.clone(), mode.subscribe()));
+                turn = (turn + 1) % upstreams.len().max(1);
+                relays.spawn(relay::run(client, upstreams.clone(), turn, mode.subscribe()));
             }
             Some(_) = relays.join_next() => {}
         }
@@ -133,7 +161,7 @@ async fn change(
     address: SocketAddr,
 ) {
     let changed = mode.send_if_modified(|mode| std::mem::replace(mode, wanted) != wanted);
-    if changed && wanted != Mode::Swallow {
+    if changed && !wanted.keeps_connections() {
         relays.shutdown().await;
     }
     match wanted {

@@ -1,0 +1,156 @@
+//! Everything that runs, and how each kind of fault is done to it.
+
+use crate::{
+    brokers::Brokers,
+    kind::Kind,
+    load::Load,
+    local::{CONCURRENCY, Local, PIPELINE, PROCESSORS},
+    processes,
+    schedule::Fault,
+    store::Disk,
+};
+use anyhow::{Context as _, ensure};
+use nix::sys::signal::Signal;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+/// How long a process that was killed a moment ago may take to be there again.
+const VICTIM: Duration = Duration::from_secs(60);
+/// How long Warren may take to say that a queue is missing.
+const TOLD: Duration = Duration::from_secs(60);
+/// A line so slow that AMQP's small frames take five times this for a publish and its confirm.
+const LATE: Duration = Duration::from_millis(60);
+const LOOK: Duration = Duration::from_millis(50);
+/// Queues that an outsider deletes.
+const DELETED: [&str; 3] = ["requests", "results", "retry.400ms"];
+
+/// Everything that runs.
+#[derive(Debug)]
+pub struct Stage {
+    /// The broker and the line to it.
+    pub brokers: Brokers,
+    /// The web side's disk.
+    pub disk: Disk,
+    /// Warren.
+    pub local: Local,
+    /// Ids that may have been in queues when those were deleted.
+    pub deleted: BTreeSet<String>,
+    /// How many messages the deleted queues can have held.
+    pub deleted_at_most: usize,
+}
+
+impl Stage {
+    /// Does it, waits as long as it lasts, and undoes it; says when it was over.
+    ///
+    /// # Errors
+    /// The fault could not be done or undone: no violation, but no campaign either.
+    pub async fn strike(&mut self, fault: &Fault, load: &Load) -> anyhow::Result<Instant> {
+        let Fault { kind, hold, pick, .. } = *fault;
+        match kind {
+            Kind::KillWeb | Kind::KillProcessor | Kind::KillHandler => self.signal(kind, pick, Signal::SIGKILL).await?,
+            Kind::PauseWeb | Kind::PauseProcessor => return self.pause(kind, pick, hold).await,
+            Kind::PauseBroker => return self.pause_broker(pick, hold).await,
+            Kind::KillBroker => self.brokers.kill(pick, hold).await?,
+            Kind::Cut => self.line(hold, |line| line.cut()).await,
+            Kind::Swallow => self.line(hold, |line| line.swallow()).await,
+            Kind::HalfOpen => self.line(hold, |line| line.swallow_requests()).await,
+            Kind::Slow => self.line(hold, |line| line.delay(LATE)).await,
+            Kind::DiskFull => {
+                let ballast = self.disk.fill()?;
+                tokio::time::sleep(hold).await;
+                drop(ballast);
+            }
+            Kind::StoreLocked => self.disk.lock(hold).await?,
+            Kind::MemoryAlarm => {
+                self.brokers.starve(pick, true).await?;
+                tokio::time::sleep(hold).await;
+                self.brokers.starve(pick, false).await?;
+            }
+            Kind::DeleteQueue => return self.delete_queue(pick, load).await,
+        }
+        Ok(Instant::now())
+    }
+
+    async fn line(&self, hold: Duration, breaks: impl Fn(&warren_testkit::proxy::Proxy)) {
+        breaks(&self.brokers.line);
+        tokio::time::sleep(hold).await;
+        self.brokers.line.restore();
+    }
+
+    async fn pause(&self, kind: Kind, pick: u32, hold: Duration) -> anyhow::Result<Instant> {
+        let pid = self.victim(kind, pick).await?;
+        processes::signal(pid, Signal::SIGSTOP);
+        tokio::time::sleep(hold).await;
+        processes::signal(pid, Signal::SIGCONT);
+        Ok(Instant::now())
+    }
+
+    async fn pause_broker(&self, pick: u32, hold: Duration) -> anyhow::Result<Instant> {
+        let pid = self.brokers.pid(pick).context("the broker does not run")?;
+        processes::signal(pid, Signal::SIGSTOP);
+        tokio::time::sleep(hold).await;
+        processes::signal(pid, Signal::SIGCONT);
+        Ok(Instant::now())
+    }
+
+    async fn signal(&self, kind: Kind, pick: u32, signal: Signal) -> anyhow::Result<()> {
+        processes::signal(self.victim(kind, pick).await?, signal);
+        Ok(())
+    }
+
+    /// One of the processes that this kind of fault strikes.
+    async fn victim(&self, kind: Kind, pick: u32) -> anyhow::Result<u32> {
+        let begun = Instant::now();
+        loop {
+            let running = match kind {
+                Kind::KillWeb | Kind::PauseWeb => self.local.web(),
+                Kind::KillHandler => self.local.handlers(),
+                _ => self.local.processors(),
+            };
+            if let Some(pid) = running.get(usize::try_from(pick).unwrap_or(0) % running.len().max(1)) {
+                return Ok(*pid);
+            }
+            ensure!(begun.elapsed() < VICTIM, "there is nobody for {kind} to strike: none runs after {VICTIM:?}");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// What was in the queue is lost by an outsider's hand: noted here, so that nothing else is excused. Warren must
+    /// say that the queue is missing, and declare it again.
+    async fn delete_queue(&mut self, pick: u32, load: &Load) -> anyhow::Result<Instant> {
+        let suffix = DELETED[usize::try_from(pick).unwrap_or(0) % DELETED.len()];
+        let queue = format!("{PIPELINE}.{suffix}");
+        let said = self.local.said();
+        let begun = Instant::now();
+        let mut open = self.open(load).await?;
+        let held = self.brokers.delete(&queue).await?;
+        let over = Instant::now();
+        // Those promised meanwhile may have been in it too, and those that were asked for and are promised later.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let (promised, _) = load.promises.all();
+        let meanwhile = |promise: &crate::promises::Promise| promise.asked <= over && promise.asked + TOLD > begun;
+        open.extend(promised.into_iter().filter(|(_, promise)| meanwhile(promise)).map(|(id, _)| id));
+        self.deleted.append(&mut open);
+        // Ready, given to processors, and under way from clients and processors.
+        self.deleted_at_most += usize::try_from(held)? + 2 * CONCURRENCY * PROCESSORS + 64;
+        let missing = format!("queue {queue} is missing");
+        while !self.local.has_said(&missing, said) && over.elapsed() < TOLD {
+            tokio::time::sleep(LOOK).await;
+        }
+        if !self.local.has_said(&missing, said) {
+            load.findings.note(format!("{queue} was deleted and nobody said so within {TOLD:?}"));
+        }
+        Ok(over)
+    }
+
+    /// Requests without an end, now.
+    async fn open(&self, load: &Load) -> anyhow::Result<BTreeSet<String>> {
+        let mut open = BTreeSet::new();
+        for status in ["queued", "started", "retrying"] {
+            open.extend(load.api.list(Some(status)).await?.0.into_keys());
+        }
+        Ok(open)
+    }
+}
