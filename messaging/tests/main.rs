@@ -1,6 +1,7 @@
 //! The messaging crate against real RabbitMQ nodes.
 
 mod journal;
+mod loss;
 mod migration;
 mod publishing;
 mod removal;

@@ -60,7 +60,7 @@ impl Session for Results {
             channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
             let mut consumer = self.consume(&channel).await?;
             opened.ready();
-            let ended = self.take_all(&mut consumer, opened.stop).await?;
+            let ended = self.take_all(&channel, &mut consumer, opened.stop).await?;
             // What was sent ahead goes back to the queue with the channel.
             channel.close(200, "done".into()).await?;
             if let Ended::Stop = ended {
@@ -72,7 +72,12 @@ impl Session for Results {
 
 impl Results {
     /// Takes batch after batch, until there is a reason not to.
-    async fn take_all(&self, consumer: &mut Consumer, stop: &CancellationToken) -> Result<Ended, LinkError> {
+    async fn take_all(
+        &self,
+        channel: &Channel,
+        consumer: &mut Consumer,
+        stop: &CancellationToken,
+    ) -> Result<Ended, LinkError> {
         loop {
             let first = tokio::select! {
                 () = stop.cancelled() => return Ok(Ended::Stop),
@@ -80,8 +85,12 @@ impl Results {
                 delivery = consumer.next() => self.delivered(delivery)?,
             };
             let batch = gather(first, consumer)?;
-            if !self.take(&batch, stop).await? {
+            if !self.take(&batch, stop).await {
                 return Ok(Ended::Stop);
+            }
+            if let Some(last) = batch.last() {
+                // On the channel itself: by lapin's acker it may never end, when the connection is lost just then.
+                channel.basic_ack(last.delivery_tag, BasicAckOptions { multiple: true }).await?;
             }
         }
     }
@@ -96,21 +105,18 @@ impl Results {
         delivery.ok_or_else(|| LinkError::Cancelled { queue: self.queue.clone() })?.map_err(LinkError::from)
     }
 
-    /// Records a batch, then acknowledges it; `false` when the process stops before the store works again.
-    async fn take(&self, batch: &[Delivery], stop: &CancellationToken) -> Result<bool, LinkError> {
+    /// Records a batch, which may then be acknowledged; `false` when the process stops before the store works again.
+    async fn take(&self, batch: &[Delivery], stop: &CancellationToken) -> bool {
         self.metrics.batch.observe(batch.len() as f64);
         let changes: Arc<[Change]> = self.decode(batch).into();
         while let Err(error) = self.store.record(changes.clone()).await {
             tracing::debug!(%error, messages = batch.len(), "results wait in the queue until they can be recorded");
             if stop.run_until_cancelled(tokio::time::sleep(STORE_RETRY)).await.is_none() {
-                return Ok(false);
+                return false;
             }
         }
         self.tell(&changes);
-        if let Some(last) = batch.last() {
-            last.ack(BasicAckOptions { multiple: true }).await?;
-        }
-        Ok(true)
+        true
     }
 
     /// A message that nobody can read is told and let go: it would come back for ever. A dead letter stays in the

@@ -1,0 +1,50 @@
+//! A link whose session does not hear that the connection is gone.
+
+use crate::{address, declared};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+use warren_messaging::{
+    link::{Link, LinkError, Opened, Session},
+    topology::Topology,
+};
+use warren_testkit::{eventually, proxy::Proxy};
+
+/// Waits for nothing but its stop, and counts its connections.
+struct Deaf(Arc<AtomicUsize>);
+
+impl Session for Deaf {
+    async fn serve(&mut self, opened: Opened<'_>) -> Result<(), LinkError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        opened.ready();
+        opened.stop.cancelled().await;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_misses_the_loss_of_its_connection_is_given_another() {
+    let (vhost, _connection, plan) = declared(&Topology::named("p")).await;
+    let proxy = Proxy::start(address(&vhost).url.host_and_port());
+    let (served, stop) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
+    let through_proxy = proxy.url(&vhost.url()).parse::<warren_messaging::broker::Broker>().expect("is an address");
+    let keeping = tokio::spawn(Link::new(through_proxy, "deaf", Some(plan)).keep(Deaf(served.clone()), stop.clone()));
+    let connections = async |wanted: usize| {
+        eventually("the session to be served", Duration::from_secs(30), async || {
+            let now = served.load(Ordering::SeqCst);
+            if now == wanted { Ok(()) } else { Err(format!("{now} times")) }
+        })
+        .await
+    };
+    connections(1).await;
+    proxy.cut();
+    proxy.restore();
+    connections(2).await;
+    stop.cancel();
+    keeping.await.expect("ends");
+}
