@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 EXAMPLE ?= examples/processing.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build demo check test crds bench bench-burst bench-operator bench-reactions bench-scale-in bench-scaling images cluster \
+.PHONY: help packages build demo check test crds bench bench-burst bench-operator bench-reactions bench-scale-in bench-scaling chaos images cluster \
   cluster-down
 
 help: ## list what there is
@@ -69,6 +69,10 @@ bench-operator: packages images ## measure the operator with 1, 100 and 1,000 pi
 bench-scaling: packages ## simulate the scaling rules beside KEDA and an oracle; no cluster needed
 	@$(CARGO) run --quiet --package warren-bench --bin warren-bench-scaling -- \
 		--markdown bench/scaling.md --guide docs/scaling.md --plots docs/scaling
+
+chaos: packages ## break everything while clients submit, then compare (MESSAGES= FAULTS= SEED= BROKER= QUEUE_TYPE= SOAK=)
+	@$(CARGO) build --release --workspace --bins
+	@exec scripts/chaos $(TARGET)/release/warren-chaos
 
 images: ## build the container images target/images/*.tar; no Docker needed
 	@CARGO=$(CARGO) scripts/images $(TARGET)/images

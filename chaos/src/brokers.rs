@@ -1,7 +1,7 @@
 //! The broker: one node or a cluster, behind a proxy that can break the line to it.
 
 use crate::local::PIPELINE;
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use lapin::{
     Connection, ConnectionProperties,
     options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions, QueueDeleteOptions},
@@ -13,13 +13,17 @@ use std::{
     process::Command,
     time::Duration,
 };
-use warren_rabbitmq_node::{Node, Settings};
+use warren_rabbitmq_node::{Member, Node, PortMapper, Settings};
 use warren_testkit::proxy::Proxy;
 
 /// Warren's heartbeat in seconds: short, so that a campaign sees many of them missed.
 const HEARTBEAT: u16 = 5;
+/// By it the nodes of a cluster trust each other. They listen on loopback alone.
+const COOKIE: &str = "WARRENCHAOS";
+/// How long `rabbitmqctl` may take there.
+const CONTROL: Duration = Duration::from_secs(300);
 /// How long a node may take to boot on a machine that is busy.
-const BOOT: Duration = Duration::from_secs(180);
+const BOOT: Duration = Duration::from_secs(600);
 
 /// Node and line.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub struct Brokers {
     nodes: Vec<Node>,
     /// What Warren connects to.
     pub line: Proxy,
+    // After the nodes.
+    _mapper: Option<PortMapper>,
 }
 
 impl Brokers {
@@ -35,15 +41,30 @@ impl Brokers {
     /// # Errors
     /// A node does not start.
     pub async fn start(directory: &Path, server: Option<&Path>, count: u16) -> anyhow::Result<Self> {
-        ensure!(count == 1, "a cluster of nodes cannot be started yet");
-        let mut nodes = Vec::new();
+        let mapper = if count > 1 { Some(PortMapper::start(directory.join("epmd.log")).await?) } else { None };
+        let mut nodes: Vec<Node> = Vec::new();
         for number in 0..count {
+            let member = mapper.as_ref().map(|mapper| Member {
+                name: format!("warren{number}"),
+                cookie: COOKIE.to_owned(),
+                epmd: mapper.port(),
+            });
             let place = directory.join(format!("rabbitmq-{number}"));
-            let settings = Settings { server: server.map(Path::to_owned), boot_deadline: BOOT, ..Settings::new(place) };
-            nodes.push(Node::start(settings).await?);
+            let server = server.map(Path::to_owned);
+            let node = Node::start(Settings { server, boot_deadline: BOOT, member, ..Settings::new(place) }).await?;
+            if let Some(first) = nodes.first() {
+                node.join(first).await?;
+            }
+            nodes.push(node);
         }
         let addresses: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.amqp_port())).collect();
-        Ok(Self { nodes, line: Proxy::balancing(&addresses) })
+        Ok(Self { nodes, line: Proxy::balancing(&addresses), _mapper: mapper })
+    }
+
+    /// Whether there is more than one.
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        self.nodes.len() > 1
     }
 
     /// The address for Warren.
@@ -68,16 +89,24 @@ impl Brokers {
         self.nodes.get(self.index(pick))?.pid()
     }
 
-    /// Kills a node, as a power cut would, and starts it again after a while.
+    /// Kills a node, as a power cut would.
+    pub fn kill(&mut self, pick: u32) {
+        let index = self.index(pick);
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.kill();
+        }
+    }
+
+    /// Starts again what does not run.
     ///
     /// # Errors
-    /// It does not start again.
-    pub async fn kill(&mut self, pick: u32, hold: Duration) -> anyhow::Result<()> {
-        let index = self.index(pick);
-        let node = self.nodes.get_mut(index).context("there is no node")?;
-        node.kill();
-        tokio::time::sleep(hold).await;
-        node.start_again().await?;
+    /// It does not start.
+    pub async fn mend(&mut self) -> anyhow::Result<()> {
+        for node in &mut self.nodes {
+            if node.exited().is_some() {
+                node.start_again().await?;
+            }
+        }
         Ok(())
     }
 
@@ -166,7 +195,7 @@ async fn control(node: &Node, arguments: &[&str]) -> anyhow::Result<String> {
     let mut command: Command = node.control();
     command.args(arguments);
     let output = tokio::process::Command::from(command).kill_on_drop(true).output();
-    let output = tokio::time::timeout(Duration::from_secs(60), output).await.context("rabbitmqctl hangs")??;
+    let output = tokio::time::timeout(CONTROL, output).await.context("rabbitmqctl hangs")??;
     if !output.status.success() {
         let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         bail!("rabbitmqctl {arguments:?}: {}: {said}{complained}", output.status);

@@ -16,6 +16,8 @@ use crate::{
     report::Report,
     say, schedule,
     schedule::Fault,
+    soak,
+    soak::Soak,
     stage::Stage,
     store::Disk,
 };
@@ -26,7 +28,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::task::JoinSet;
 
 /// How long the last requests may take to end: a dead letter that found no queue comes back after 180 s.
 const SETTLE: Duration = Duration::from_secs(420);
@@ -42,8 +43,11 @@ const DISK: u64 = 64;
 /// It could not be run to its end.
 pub async fn run(options: &Options, directory: &Path) -> anyhow::Result<Report> {
     let state = directory.join("state");
-    let disk = Disk::prepare(&state, DISK + options.messages / 400)?;
-    let faults = schedule::draw(options.seed, options.faults, &options.kinds(disk.is_small));
+    let disk = Disk::prepare(&state, DISK + expected(options) / 400)?;
+    let faults = match options.soak {
+        Some(_) => Vec::new(),
+        None => schedule::draw(options.seed, options.faults, &options.kinds(disk.is_small)),
+    };
     let lines: Vec<String> = faults.iter().map(Fault::to_string).collect();
     std::fs::write(directory.join("schedule"), lines.join("\n"))?;
     let brokers = Brokers::start(directory, options.server.as_deref(), options.nodes).await?;
@@ -62,6 +66,7 @@ pub async fn run(options: &Options, directory: &Path) -> anyhow::Result<Report> 
         load,
         recoveries: Recoveries::default(),
         seen: Seen::default(),
+        soaked: None,
         begun: Instant::now(),
     };
     let done = campaign.go(&faults, directory).await;
@@ -69,6 +74,12 @@ pub async fn run(options: &Options, directory: &Path) -> anyhow::Result<Report> 
         campaign.stage.disk.keep(&directory.join("store"))?;
     }
     done
+}
+
+/// Requests that will be recorded; of a soak that measures its rate, more than this machine can do.
+fn expected(options: &Options) -> u64 {
+    let soaked = options.soak.map(|lasts| options.rate.unwrap_or(3000.0) * lasts.as_secs_f64());
+    soaked.map_or(options.messages, |requests| requests as u64)
 }
 
 /// Ended requests as they were first seen.
@@ -80,36 +91,55 @@ struct Campaign<'a> {
     load: Arc<Load>,
     recoveries: Recoveries,
     seen: Seen,
+    soaked: Option<Soak>,
     begun: Instant,
 }
 
 impl Campaign<'_> {
     async fn go(&mut self, faults: &[Fault], directory: &Path) -> anyhow::Result<Report> {
         let first = Memory::of(&self.stage.local);
-        let pace = Arc::new(Pace::new(self.options.messages, u32::try_from(faults.len())?));
-        let mut clients = self.clients(&pace);
         let sampling = tokio::spawn(sample(self.load.clone(), self.seen.clone()));
-        let struck = self.strike(faults, &pace).await;
-        if struck.is_err() {
-            pace.end();
-        }
-        while clients.join_next().await.is_some() {}
+        let broken = match self.options.soak {
+            Some(lasts) => self.soak(lasts).await,
+            None => self.storm(faults).await,
+        };
         let loaded = self.begun.elapsed();
         sampling.abort();
-        struck?;
+        broken?;
         say!("{} promises; waiting for their ends", self.load.promises.count());
         let settled = self.settle().await;
         let last = Memory::of(&self.stage.local);
         self.judge(directory, settled, (first, last), loaded).await
     }
 
-    fn clients(&self, pace: &Arc<Pace>) -> JoinSet<()> {
-        let mut clients = JoinSet::new();
-        for _ in 0..self.options.clients {
-            let (load, pace) = (self.load.clone(), pace.clone());
-            clients.spawn(async move { load.client(&pace).await });
+    /// The load, and the faults.
+    async fn storm(&mut self, faults: &[Fault]) -> anyhow::Result<()> {
+        let pace = Arc::new(Pace::new(self.options.messages, u32::try_from(faults.len())?));
+        let mut clients = soak::clients(&self.load, &pace, self.options.clients);
+        let struck = self.strike(faults, &pace).await;
+        if struck.is_err() {
+            // They would try for ever.
+            clients.abort_all();
         }
-        clients
+        while clients.join_next().await.is_some() {}
+        struck
+    }
+
+    /// The load alone, for long.
+    async fn soak(&mut self, lasts: Duration) -> anyhow::Result<()> {
+        let top = match self.options.rate {
+            Some(_) => None,
+            None => Some(soak::top_rate(&self.load, self.options.clients).await?),
+        };
+        let rate = self.options.rate.or(top.map(|top| top / 2.0)).unwrap_or_default();
+        say!("soaking at {rate:.0} requests/s for {lasts:?}");
+        let pace = Arc::new(Pace::steady(rate));
+        let mut clients = soak::clients(&self.load, &pace, self.options.clients);
+        let minutes = soak::watch(&self.stage.local, lasts).await;
+        pace.end();
+        while clients.join_next().await.is_some() {}
+        self.soaked = Some(Soak { rate, top, minutes });
+        Ok(())
     }
 
     /// All faults, one after the other, each until a request goes all the way again.
@@ -123,6 +153,7 @@ impl Campaign<'_> {
             let recovery = recovery.with_context(|| format!("no request goes all the way after fault {fault}"));
             let recovery = recovery.inspect_err(|error| self.load.findings.note(error.to_string()))?;
             self.recoveries.add(fault.kind, recovery);
+            self.stage.mend().await?;
             pace.slot_done();
         }
         Ok(())
@@ -197,6 +228,7 @@ impl Campaign<'_> {
             redone: redone::count(&directory.join("attempts"))?,
             recoveries: self.recoveries.clone(),
             memory,
+            soak: self.soaked.clone(),
             loaded,
             took: self.begun.elapsed(),
         })

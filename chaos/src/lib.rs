@@ -19,6 +19,7 @@ pub mod redone;
 pub mod report;
 pub mod rule;
 pub mod schedule;
+pub mod soak;
 pub mod stage;
 pub mod store;
 

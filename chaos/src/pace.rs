@@ -22,6 +22,7 @@ struct State {
     done: u32,
     begun: Instant,
     expected: Duration,
+    per_second: Option<f64>,
     over: bool,
 }
 
@@ -29,8 +30,16 @@ impl Pace {
     /// `total` requests over this many slots; all at once without slots.
     #[must_use]
     pub fn new(total: u64, slots: u32) -> Self {
-        let begun = Instant::now();
-        Self(Mutex::new(State { total, issued: 0, slots, done: 0, begun, expected: FIRST_GUESS, over: false }))
+        let (begun, expected) = (Instant::now(), FIRST_GUESS);
+        Self(Mutex::new(State { total, issued: 0, slots, done: 0, begun, expected, per_second: None, over: false }))
+    }
+
+    /// So many per second from now on, until it is ended.
+    #[must_use]
+    pub fn steady(per_second: f64) -> Self {
+        let pace = Self::new(u64::MAX, 0);
+        pace.lock().per_second = Some(per_second);
+        pace
     }
 
     /// A slot is over.
@@ -75,6 +84,9 @@ impl State {
     }
 
     fn allowed(&self) -> u64 {
+        if let Some(per_second) = self.per_second {
+            return (self.begun.elapsed().as_secs_f64() * per_second) as u64;
+        }
         if self.done >= self.slots {
             return self.total;
         }
@@ -99,6 +111,16 @@ mod tests {
         pace.slot_done();
         pace.slot_done();
         assert_eq!(pace.next().await, Some(6));
+    }
+
+    #[tokio::test]
+    async fn a_steady_pace_waits_for_the_clock() {
+        let pace = Pace::steady(100.0);
+        let begun = Instant::now();
+        for _ in 0..5 {
+            pace.next().await;
+        }
+        assert!(begun.elapsed() >= Duration::from_millis(50), "{:?}", begun.elapsed());
     }
 
     #[tokio::test]

@@ -12,12 +12,14 @@ use std::{
 };
 
 /// After so long something is broken for good.
-const GIVE_UP: Duration = Duration::from_secs(240);
+const GIVE_UP: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(10);
 /// So long a lookup waits for news.
 const WAIT: Duration = Duration::from_secs(1);
 /// So long a probe goes alone: one that hangs must not hide that the next would not.
 const ABREAST: Duration = Duration::from_secs(2);
+/// So many probes are under way at most: they must not become a load of their own.
+const MOST: usize = 8;
 
 /// Times from a fault's end.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +43,9 @@ impl Prober {
         let probing = async {
             let mut probes = FuturesUnordered::new();
             loop {
-                probes.push(self.probe(load, &first));
+                if probes.len() < MOST {
+                    probes.push(self.probe(load, &first));
+                }
                 // A new one whenever the others seem stuck: the fault may have caught them.
                 if let Ok(Some(recorded)) = tokio::time::timeout(ABREAST, probes.next()).await {
                     return recorded;

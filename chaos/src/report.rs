@@ -1,6 +1,6 @@
 //! What a campaign showed.
 
-use crate::{checker::Verdict, memory::Memory, options::Options, recovery::Recoveries, redone::Redone};
+use crate::{checker::Verdict, memory::Memory, options::Options, recovery::Recoveries, redone::Redone, soak::Soak};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Violations of one campaign are printed up to so many.
@@ -31,6 +31,8 @@ pub struct Report {
     pub recoveries: Recoveries,
     /// At the begin and at the end.
     pub memory: (Memory, Memory),
+    /// What a soak showed.
+    pub soak: Option<Soak>,
     /// How long the clients needed.
     pub loaded: Duration,
     /// How long it took.
@@ -66,7 +68,11 @@ impl fmt::Display for Report {
         let refused: Vec<String> = self.refused.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         writeln!(f, "honest 503s: {}; broken connections: {}", refused.join(", "), self.broken)?;
         writeln!(f, "attempts run {}, of these again {}", redone.begun, redone.again)?;
-        writeln!(f, "memory first: {first}\nmemory last:  {last}\n\n{}", self.recoveries.table())?;
+        writeln!(f, "memory first: {first}\nmemory last:  {last}\n")?;
+        match &self.soak {
+            Some(soak) => writeln!(f, "{soak}")?,
+            None => writeln!(f, "{}", self.recoveries.table())?,
+        }
         for violation in self.violations.iter().take(SHOWN) {
             writeln!(f, "VIOLATION: {violation}")?;
         }

@@ -52,7 +52,7 @@ impl Stage {
             Kind::KillWeb | Kind::KillProcessor | Kind::KillHandler => self.signal(kind, pick, Signal::SIGKILL).await?,
             Kind::PauseWeb | Kind::PauseProcessor => return self.pause(kind, pick, hold).await,
             Kind::PauseBroker => return self.pause_broker(pick, hold).await,
-            Kind::KillBroker => self.brokers.kill(pick, hold).await?,
+            Kind::KillBroker => return self.kill_broker(pick, hold).await,
             Kind::Cut => self.line(hold, |line| line.cut()).await,
             Kind::Swallow => self.line(hold, |line| line.swallow()).await,
             Kind::HalfOpen => self.line(hold, |line| line.swallow_requests()).await,
@@ -71,6 +71,25 @@ impl Stage {
             Kind::DeleteQueue => return self.delete_queue(pick, load).await,
         }
         Ok(Instant::now())
+    }
+
+    /// A single node is started again, and waited for. A cluster must go on without the one that was killed.
+    async fn kill_broker(&mut self, pick: u32, hold: Duration) -> anyhow::Result<Instant> {
+        self.brokers.kill(pick);
+        if self.brokers.is_cluster() {
+            return Ok(Instant::now());
+        }
+        tokio::time::sleep(hold).await;
+        self.mend().await?;
+        Ok(Instant::now())
+    }
+
+    /// After the recovery from a fault: what Warren had to do without is there again.
+    ///
+    /// # Errors
+    /// It cannot be had again.
+    pub async fn mend(&mut self) -> anyhow::Result<()> {
+        self.brokers.mend().await
     }
 
     async fn line(&self, hold: Duration, breaks: impl Fn(&warren_testkit::proxy::Proxy)) {

@@ -65,7 +65,20 @@ impl Directory {
         fs::write(&config, config::erlang_terms(settings, ports)).map_err(unusable(&config))?;
         let plugins = self.file("enabled_plugins");
         fs::write(&plugins, config::plugins(settings.management)).map_err(unusable(&plugins))?;
+        if let Some(member) = &settings.member {
+            self.set_cookie(&member.cookie)?;
+        }
         self.close_cookie()
+    }
+
+    /// The cookie of its cluster. An earlier one cannot be written over: Erlang keeps it from its owner, too.
+    fn set_cookie(&self, cookie: &str) -> Result<(), NodeError> {
+        let path = self.file("home/.erlang.cookie");
+        if fs::read_to_string(&path).is_ok_and(|held| held == cookie) {
+            return Ok(());
+        }
+        let _ = fs::remove_file(&path);
+        fs::write(&path, cookie).map_err(unusable(&path))
     }
 
     /// Erlang refuses a cookie that others can read, as it may be after a copy or a restored backup.
@@ -93,13 +106,18 @@ impl Directory {
 
     /// The last lines of the log.
     pub(crate) fn log_tail(&self) -> String {
-        let text = fs::read(self.log()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        match lines.len() {
-            0 => "(nothing)".to_owned(),
-            count => lines[count.saturating_sub(TAIL_LINES)..].join("\n"),
-        }
+        tail(&self.log())
+    }
+}
+
+/// The last lines of a log.
+pub(crate) fn tail(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    match lines.len() {
+        0 => "(nothing)".to_owned(),
+        count => lines[count.saturating_sub(TAIL_LINES)..].join("\n"),
     }
 }
 

@@ -89,4 +89,12 @@ pub enum NodeError {
         /// The last lines of the log.
         tail: String,
     },
+    /// `rabbitmqctl` did not do what it was told.
+    #[error("rabbitmqctl {order}: {said}")]
+    Refused {
+        /// What it was told.
+        order: String,
+        /// What it answered.
+        said: String,
+    },
 }

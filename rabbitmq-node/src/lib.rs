@@ -24,11 +24,13 @@ mod group;
 mod guard;
 mod install;
 mod node;
+mod port_mapper;
 mod ports;
 mod processes;
 mod settings;
 
 pub use error::NodeError;
 pub use node::Node;
+pub use port_mapper::PortMapper;
 pub use ports::{Ports, free_port};
-pub use settings::{Settings, Tls};
+pub use settings::{Member, Settings, Tls};

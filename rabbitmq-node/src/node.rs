@@ -4,7 +4,7 @@ use crate::{
     NodeError, Ports, Settings, answer, command, directory::Directory, install::Install, processes::Processes,
 };
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus},
     time::Duration,
 };
@@ -38,11 +38,13 @@ impl Node {
     pub async fn start(settings: Settings) -> Result<Self, NodeError> {
         let install = Install::find(settings.server.as_deref())?;
         let directory = Directory::open(&settings).await?;
-        let ports = settings.ports.unwrap_or_else(Ports::free);
+        let ports = settings.ports.unwrap_or_else(|| Ports::free_for(&settings));
         let mut node = Self { processes: None, directory, settings, install, ports, ended: None };
         for _ in 1..PORT_ATTEMPTS {
             match node.start_again().await {
-                Err(error) if node.settings.ports.is_none() && lost_a_port(&error) => node.ports = Ports::free(),
+                Err(error) if node.settings.ports.is_none() && lost_a_port(&error) => {
+                    node.ports = Ports::free_for(&node.settings);
+                }
                 other => return other.map(|()| node),
             }
         }
@@ -56,9 +58,9 @@ impl Node {
     pub async fn start_again(&mut self) -> Result<(), NodeError> {
         if self.exited().is_some() || self.processes.is_none() {
             self.kill();
-            self.ports.check(self.settings.management)?;
+            self.ports.check(&self.settings)?;
             self.directory.configure(&self.settings, &self.ports)?;
-            self.processes = Some(Processes::start(&self.install, &self.directory, &self.ports).await?);
+            self.processes = Some(Processes::start(&self.install, &self.directory, &self.settings, &self.ports).await?);
         }
         let ready = self.wait_until_ready().await;
         if ready.is_err() {
@@ -186,7 +188,33 @@ impl Node {
     /// `rabbitmqctl` for this node: add what it should do, and run it.
     #[must_use]
     pub fn control(&self) -> Command {
-        command::control(&self.install, &self.directory, &self.ports)
+        command::control(&self.install, &self.directory, &self.settings.node_name(), &self.ports)
+    }
+
+    /// Makes it, empty, a member of another one's cluster. Both must have been started with a [`crate::Member`].
+    ///
+    /// # Errors
+    /// When RabbitMQ refuses, with what it says.
+    pub async fn join(&self, other: &Self) -> Result<(), NodeError> {
+        let name = other.settings.node_name();
+        for step in [&["stop_app"][..], &["reset"], &["join_cluster", &name], &["start_app"]] {
+            self.order(step).await?;
+        }
+        Ok(())
+    }
+
+    async fn order(&self, arguments: &[&str]) -> Result<(), NodeError> {
+        let mut command = self.control();
+        command.args(arguments);
+        let program = PathBuf::from(command.get_program());
+        let output = tokio::process::Command::from(command).output().await;
+        let output = output.map_err(|source| NodeError::Spawn { program, source })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).trim().to_owned();
+        Err(NodeError::Refused { order: arguments.join(" "), said })
     }
 
     /// Its directory, as an absolute path.

@@ -1,6 +1,6 @@
 //! Ports that are free, and stay so.
 
-use crate::NodeError;
+use crate::{NodeError, Settings};
 use std::{
     hash::{BuildHasher, RandomState},
     net::{Ipv4Addr, TcpListener},
@@ -32,11 +32,20 @@ impl Ports {
         Self { amqp, distribution, epmd, management }
     }
 
+    /// Free ones for a node with these settings: a member's port mapper is its cluster's.
+    pub(crate) fn free_for(settings: &Settings) -> Self {
+        let free = Self::free();
+        Self { epmd: settings.member.as_ref().map_or(free.epmd, |member| member.epmd), ..free }
+    }
+
     /// Whether nobody listens on them.
-    pub(crate) fn check(&self, management: bool) -> Result<(), NodeError> {
-        let mut needed =
-            vec![(self.amqp, "AMQP"), (self.distribution, "Erlang distribution"), (self.epmd, "Erlang's port mapper")];
-        if management {
+    pub(crate) fn check(&self, settings: &Settings) -> Result<(), NodeError> {
+        let mut needed = vec![(self.amqp, "AMQP"), (self.distribution, "Erlang distribution")];
+        // A member's is its cluster's, and runs.
+        if settings.member.is_none() {
+            needed.push((self.epmd, "Erlang's port mapper"));
+        }
+        if settings.management {
             needed.push((self.management, "the management API"));
         }
         match needed.into_iter().find(|(port, _)| bind(*port).is_none()) {
@@ -90,7 +99,7 @@ mod tests {
     #[test]
     fn a_taken_port_is_named_with_its_purpose() {
         let (port, _held) = free_listener();
-        let error = Ports { epmd: port, ..Ports::free() }.check(false).unwrap_err().to_string();
+        let error = Ports { epmd: port, ..Ports::free() }.check(&Settings::new("x")).unwrap_err().to_string();
         assert!(error.starts_with(&format!("port {port} of 127.0.0.1, meant for Erlang's port mapper, is taken")));
     }
 
@@ -98,7 +107,7 @@ mod tests {
     fn a_taken_management_port_does_not_matter_to_a_node_without_management() {
         let (port, _held) = free_listener();
         let ports = Ports { management: port, ..Ports::free() };
-        assert!(ports.check(false).is_ok());
-        assert!(ports.check(true).is_err());
+        assert!(ports.check(&Settings::new("x")).is_ok());
+        assert!(ports.check(&Settings { management: true, ..Settings::new("x") }).is_err());
     }
 }

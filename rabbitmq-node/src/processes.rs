@@ -1,11 +1,9 @@
 //! The processes of a running node.
 
-use crate::{NodeError, Ports, answer, command, directory::Directory, group::Group, guard::Guard, install::Install};
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
-
-/// How long the port mapper may take until it answers; it needs milliseconds.
-const EPMD_DEADLINE: Duration = Duration::from_secs(10);
+use crate::{
+    NodeError, Ports, Settings, command, directory::Directory, group::Group, guard::Guard, install::Install,
+    port_mapper::wait_for_epmd,
+};
 
 /// The processes of a running node. Dropped, and killed, in the order of the fields: a node that misses its port mapper
 /// would start another, as a daemon.
@@ -13,40 +11,36 @@ const EPMD_DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) struct Processes {
     /// The Erlang VM with RabbitMQ.
     pub(crate) vm: Group,
-    epmd: Group,
+    /// Its own, unless it is a member of a cluster.
+    epmd: Option<Group>,
     _guard: Guard,
 }
 
 impl Processes {
     /// Starts them. The node is not ready yet.
-    pub(crate) async fn start(install: &Install, directory: &Directory, ports: &Ports) -> Result<Self, NodeError> {
+    pub(crate) async fn start(
+        install: &Install,
+        directory: &Directory,
+        settings: &Settings,
+        ports: &Ports,
+    ) -> Result<Self, NodeError> {
         let mut guard = Guard::start(directory.is_ephemeral().then(|| directory.path()))?;
-        let mut epmd = Group::spawn(command::epmd(install, ports), directory.open_log()?)?;
-        guard.watch(epmd.pid());
-        wait_for_epmd(&mut epmd, directory, ports).await?;
-        let vm = Group::spawn(command::server(install, directory, ports)?, directory.open_log()?)?;
+        let mut epmd = match settings.member {
+            Some(_) => None,
+            None => Some(Group::spawn(command::epmd(install, ports.epmd), directory.open_log()?)?),
+        };
+        if let Some(epmd) = &mut epmd {
+            guard.watch(epmd.pid());
+            wait_for_epmd(epmd, ports.epmd, &directory.log()).await?;
+        }
+        let server = command::server(install, directory, &settings.node_name(), ports)?;
+        let vm = Group::spawn(server, directory.open_log()?)?;
         guard.watch(vm.pid());
         Ok(Self { vm, epmd, _guard: guard })
     }
 
     /// Their ids: the VM's and the port mapper's.
     pub(crate) fn pids(&self) -> Vec<u32> {
-        vec![self.vm.pid(), self.epmd.pid()]
+        [Some(&self.vm), self.epmd.as_ref()].into_iter().flatten().map(Group::pid).collect()
     }
-}
-
-/// The VM registers with it as it starts, once.
-async fn wait_for_epmd(epmd: &mut Group, directory: &Directory, ports: &Ports) -> Result<(), NodeError> {
-    let deadline = Instant::now() + EPMD_DEADLINE;
-    while !answer::speaks_epmd(ports.epmd).await {
-        let (log, tail) = (directory.log(), directory.log_tail());
-        if let Some(status) = epmd.exited() {
-            return Err(NodeError::Exited { status, log, tail });
-        }
-        if Instant::now() > deadline {
-            return Err(NodeError::TimedOut { port: ports.epmd, after: EPMD_DEADLINE, log, tail });
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
-    Ok(())
 }

@@ -24,6 +24,19 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// The `rabbitmq-server` to run. Default: `None`, the one that is installed.
     pub server: Option<PathBuf>,
+    /// Its place in a cluster, which [`crate::Node::join`] then makes. Default: `None`, a node for itself.
+    pub member: Option<Member>,
+}
+
+/// What a node must share with those that it forms a cluster with, and what must tell it apart.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its name, another one for each: `warren1` becomes the node `warren1@localhost`.
+    pub name: String,
+    /// The cluster's secret: letters and digits.
+    pub cookie: String,
+    /// The port of the cluster's [`crate::PortMapper`].
+    pub epmd: u16,
 }
 
 /// How a node listens for TLS.
@@ -49,6 +62,12 @@ impl Settings {
             ephemeral: false,
             tls: None,
             server: None,
+            member: None,
         }
+    }
+
+    /// The node's name. The same at every start, since RabbitMQ files its data under it; the ports may change.
+    pub(crate) fn node_name(&self) -> String {
+        format!("{}@localhost", self.member.as_ref().map_or("warren", |member| &member.name))
     }
 }

@@ -50,6 +50,39 @@ async fn swallowed_connections_hear_nothing_and_are_reset_when_the_network_is_ba
 }
 
 #[tokio::test]
+async fn a_half_open_connection_hears_the_server_and_is_not_heard() {
+    let (server, mut accepted) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), None);
+    let proxy = Proxy::start(server.local_addr().unwrap());
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    let accepted: &mut TcpStream = accepted.insert(server.accept().await.unwrap().0);
+    proxy.swallow_requests();
+    client.write_all(b"?").await.unwrap();
+    accepted.write_all(b"!").await.unwrap();
+    assert_eq!(client.read_u8().await.unwrap(), b'!');
+    assert!(timeout(Duration::from_millis(100), accepted.read_u8()).await.is_err(), "it was swallowed");
+}
+
+#[tokio::test]
+async fn a_delayed_line_is_late_both_ways_and_keeps_its_connections() {
+    let proxy = Proxy::start(echo_server().await);
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    assert!(echoes(&mut client).await);
+    proxy.delay(Duration::from_millis(50));
+    let begun = std::time::Instant::now();
+    assert!(echoes(&mut client).await);
+    assert!(begun.elapsed() >= Duration::from_millis(100), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_balancer_passes_over_a_server_that_is_gone() {
+    let gone = warren_testkit::free_port();
+    let proxy = Proxy::balancing(&[format!("127.0.0.1:{gone}"), echo_server().await.to_string()]);
+    for _ in 0..4 {
+        assert!(echoes(&mut TcpStream::connect(proxy.address()).await.unwrap()).await);
+    }
+}
+
+#[tokio::test]
 async fn a_url_keeps_everything_but_host_and_port() {
     let proxy = Proxy::start("127.0.0.1:9");
     let port = proxy.address().port();
