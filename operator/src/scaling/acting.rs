@@ -62,6 +62,11 @@ impl Acting {
         self.state().trouble.clone()
     }
 
+    /// Takes note that the number is as it should be, whoever set it: a change without an answer may have come through.
+    pub fn settle(&self) {
+        self.state().trouble = None;
+    }
+
     /// Carries a change out, and takes nothing else in hand until then.
     pub fn act(self: Arc<Self>, intent: Intent, metrics: Arc<Metrics>) -> impl Future<Output = ()> + Send {
         // From now on, not from when the task runs.
@@ -114,5 +119,22 @@ impl Acting {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_told_until_the_number_is_set_or_right() {
+        let acting = Acting::default();
+        let refused = || Err("refused".to_owned());
+        assert_eq!([refused(), refused(), refused()].map(|set| acting.done(set).as_secs()), [1, 2, 4]);
+        assert_eq!(acting.trouble().as_deref(), Some("refused"));
+        acting.settle();
+        assert_eq!(acting.trouble(), None);
+        acting.done(refused());
+        assert_eq!((acting.done(Ok(3)), acting.trouble()), (Duration::ZERO, None));
     }
 }

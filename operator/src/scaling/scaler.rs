@@ -150,6 +150,8 @@ impl Scaler {
             self.grown = (decision.replicas > replicas).then_some(now);
             let intent = self.intent(&seen, &decision, now);
             tasks.spawn(self.acting.clone().act(intent, metrics.clone()));
+        } else {
+            self.acting.settle();
         }
         self.show(decision, replicas);
     }
