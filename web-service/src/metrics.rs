@@ -24,6 +24,10 @@ pub struct Metrics {
     /// Bytes of request bodies in memory.
     pub body_bytes: Gauge,
     connections: Gauge,
+    /// Requests that replays published again.
+    pub replayed: Counter,
+    /// Replays that this replica works on.
+    pub replays_running: Gauge,
     refused: Family<Refusal, Counter>,
 }
 
@@ -60,6 +64,8 @@ impl Default for Metrics {
             connections_refused: Counter::default(),
             body_bytes: Gauge::default(),
             connections: Gauge::default(),
+            replayed: Counter::default(),
+            replays_running: Gauge::default(),
             refused: Family::default(),
         };
         metrics.register();
@@ -107,6 +113,8 @@ impl Metrics {
         );
         registry.register("long_polls", "Clients that wait for a request to end", self.long_polls.clone());
         registry.register("results_batch_messages", "Messages recorded by one transaction", self.batch.clone());
+        registry.register("requests_replayed", "Requests that replays published again", self.replayed.clone());
+        registry.register("replays_running", "Replays that this replica works on", self.replays_running.clone());
     }
 }
 
@@ -128,7 +136,7 @@ mod tests {
         metrics.ended.get_or_create(&Outcome { outcome: "succeeded" }).inc();
         let page = include_str!("../../docs/metrics.md");
         let names = names(&metrics.encode());
-        assert_eq!(names.len(), 6, "{names:?}");
+        assert_eq!(names.len(), 11, "{names:?}");
         for name in names {
             assert!(page.contains(&format!("`{name}`")), "{name}");
         }

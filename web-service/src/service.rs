@@ -62,7 +62,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         Link::new(settings.broker.broker(), name(&settings, "results"), Some(settings.broker.topology().plan()));
     let asked = Arc::new(Notify::new());
     let journal = Arc::new(journal(&settings));
-    let runner = replay::Runner::new(store.clone(), publisher.clone(), journal.clone(), asked.clone());
+    let runner = replay::Runner::new(store.clone(), publisher.clone(), journal.clone(), metrics.clone(), asked.clone());
     let replaying = tokio::spawn(runner.run(stop.clone()));
     let sweeping = tokio::spawn(replay::sweep(store.clone(), sweeper(&settings), stop.clone()));
     let service = Service {

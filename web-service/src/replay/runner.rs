@@ -5,12 +5,17 @@ mod journal;
 use super::{DEAD_LETTERS, JOURNAL, Job, pace::Pace};
 use crate::{
     journal::Journal,
+    metrics::Metrics,
     store::{Begun, InHand, Round, Store, StoreError},
 };
 use futures::future::join_all;
 use jiff::Timestamp;
-use std::{collections::HashSet, sync::Arc, time::Duration};
-use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{
+    sync::Notify,
+    task::{self, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     error_chain::Chain,
@@ -28,12 +33,16 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(5
 /// How long after the lease was renewed a message is still sent: well before another replica may take the job.
 const SEND_WITHIN: Duration = Duration::from_secs(8);
 
+/// Ids of the jobs at work, by their tasks.
+type AtWork = HashMap<task::Id, String>;
+
 /// Works on jobs.
 #[derive(Clone)]
 pub struct Runner {
     store: Store,
     publisher: Publisher,
     journal: Arc<Journal>,
+    metrics: Arc<Metrics>,
     /// This process, in leases.
     owner: Arc<str>,
     /// Told when somebody asked for a job here.
@@ -43,53 +52,59 @@ pub struct Runner {
 impl Runner {
     /// Works on nothing yet.
     #[must_use]
-    pub fn new(store: Store, publisher: Publisher, journal: Arc<Journal>, asked: Arc<Notify>) -> Self {
-        Self { store, publisher, journal, owner: uuid::Uuid::now_v7().to_string().into(), asked }
+    pub fn new(
+        store: Store,
+        publisher: Publisher,
+        journal: Arc<Journal>,
+        metrics: Arc<Metrics>,
+        asked: Arc<Notify>,
+    ) -> Self {
+        Self { store, publisher, journal, metrics, owner: uuid::Uuid::now_v7().to_string().into(), asked }
     }
 
     /// Works until `stop` is cancelled. What is unfinished then goes on here or elsewhere.
     pub async fn run(self, stop: CancellationToken) {
-        let (mut tasks, mut at_work) = (JoinSet::new(), HashSet::new());
+        let (mut tasks, mut at_work) = (JoinSet::new(), AtWork::new());
         while !stop.is_cancelled() {
             if self.store.health().failure().is_none() {
                 self.take(&mut tasks, &mut at_work, &stop).await;
             }
+            self.metrics.replays_running.set(i64::try_from(at_work.len()).unwrap_or(i64::MAX));
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.asked.notified() => {}
                 () = tokio::time::sleep(LOOK) => {}
-                Some(ended) = tasks.join_next(), if !tasks.is_empty() => match ended {
-                    Ok(id) => drop(at_work.remove(&id)),
-                    Err(error) => {
+                Some(ended) = tasks.join_next_with_id(), if !tasks.is_empty() => {
+                    let task = ended.map(|(task, ())| task).unwrap_or_else(|error| {
                         tracing::error!(%error, "a replay was ended by a panic");
-                        at_work.clear();
-                    }
-                },
+                        error.id()
+                    });
+                    at_work.remove(&task);
+                }
             }
         }
         while tasks.join_next().await.is_some() {}
     }
 
     /// Begins to work on jobs that nobody else works on.
-    async fn take(&self, tasks: &mut JoinSet<String>, at_work: &mut HashSet<String>, stop: &CancellationToken) {
+    async fn take(&self, tasks: &mut JoinSet<()>, at_work: &mut AtWork, stop: &CancellationToken) {
         let unfinished = self.store.unfinished_replays().await.unwrap_or_else(|error| {
             tracing::debug!("cannot look for replays now: {}", Chain(&error));
             Vec::new()
         });
         for job in unfinished {
-            if at_work.len() >= MOST_JOBS || at_work.contains(&job.job_id) {
+            if at_work.len() >= MOST_JOBS || at_work.values().any(|id| *id == job.job_id) {
                 continue;
             }
             if matches!(self.store.take_lease(&job.job_id, &self.owner).await, Ok(true)) {
-                at_work.insert(job.job_id.clone());
-                let (runner, stop) = (self.clone(), stop.clone());
-                tasks.spawn(async move { runner.work(job, stop).await });
+                let (runner, stop, id) = (self.clone(), stop.clone(), job.job_id.clone());
+                at_work.insert(tasks.spawn(async move { runner.work(job, stop).await }).id(), id);
             }
         }
     }
 
-    /// Works on a job until it ends, is lost, or `stop` is cancelled; returns its id.
-    async fn work(self, job: Job, stop: CancellationToken) -> String {
+    /// Works on a job until it ends, is lost, or `stop` is cancelled.
+    async fn work(self, job: Job, stop: CancellationToken) {
         if job.source == DEAD_LETTERS {
             tracing::info!(job = job.job_id, total = job.total, rate = job.rate, "replaying");
             self.go_on(&job, &stop).await;
@@ -102,7 +117,6 @@ impl Runner {
         if let Err(error) = self.store.release_lease(&job.job_id, &self.owner).await {
             tracing::debug!("the lease of a replay ends by itself: {}", Chain(&error));
         }
-        job.job_id
     }
 
     async fn go_on(&self, job: &Job, stop: &CancellationToken) {
@@ -202,8 +216,16 @@ impl Runner {
 
     /// Until it is noted, for what is not noted would be published again.
     async fn settle(&self, job: &str, round: Round, stop: &CancellationToken) {
-        while let Err(error) = self.store.settle_replays(job, round.clone()).await {
-            tracing::debug!(job, "what was replayed is noted as soon as the store works: {}", Chain(&error));
+        loop {
+            match self.store.settle_replays(job, round.clone()).await {
+                Ok(replayed) => {
+                    self.metrics.replayed.inc_by(replayed);
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!(job, "what was replayed is noted as soon as the store works: {}", Chain(&error));
+                }
+            }
             if stop.run_until_cancelled(tokio::time::sleep(PAUSES[0])).await.is_none() {
                 return;
             }

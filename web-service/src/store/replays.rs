@@ -82,11 +82,11 @@ impl Store {
         self.transact(Begin { job: job.into(), owner: owner.into(), limit }).await
     }
 
-    /// Notes what became of requests in hand.
+    /// Notes what became of requests in hand; returns how many are newly known to be on the queue.
     ///
     /// # Errors
     /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
-    pub async fn settle_replays(&self, job: &str, round: Round) -> Result<(), StoreError> {
+    pub async fn settle_replays(&self, job: &str, round: Round) -> Result<u64, StoreError> {
         self.transact(Settle { job: job.into(), round }).await
     }
 

@@ -24,15 +24,16 @@ pub(super) struct Settle {
 }
 
 impl Work for Settle {
-    type Answer = ();
+    type Answer = u64;
 
-    async fn run(&self, on: &mut Statements<'_>) -> sqlx::Result<()> {
+    async fn run(&self, on: &mut Statements<'_>) -> sqlx::Result<u64> {
         let replayed = self.published(on).await?;
         let failed = self.done_with(on, &self.round.failed).await?;
         let update = "UPDATE replay_jobs SET replayed = replayed + $2, failed = failed + $3, waiting_for = $4
                       WHERE id = $1 AND finished_at IS NULL";
         let values = [self.id(), replayed.into(), failed.into(), self.round.waiting_for.as_deref().into()];
-        on.run(update, &values).await.map(drop)
+        on.run(update, &values).await?;
+        u64::try_from(replayed).map_err(corrupt)
     }
 }
 
