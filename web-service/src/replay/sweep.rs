@@ -1,14 +1,16 @@
 //! Takes the copies of replayed dead letters out of the dead-letter queue.
 //!
-//! A queue cannot be searched: its messages are taken one by one, those whose requests were replayed are acknowledged, and
-//! everything else goes back when the channel closes. That changes nothing of it but its count of deliveries, which has
-//! no limit on this queue, and neither does a crash.
+//! A queue cannot be searched: its messages are taken, a few at a time, those whose requests were replayed are
+//! acknowledged, and everything else goes back when the channel closes. That changes nothing of it but its count of
+//! deliveries, which has no limit on this queue, and neither does a crash.
 
 use crate::store::{Replaced, Store, StoreError};
+use futures::StreamExt as _;
 use lapin::{
     Channel, Connection,
     message::Delivery,
-    options::{BasicAckOptions, BasicGetOptions},
+    options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions},
+    types::FieldTable,
 };
 use serde::Deserialize;
 use std::{
@@ -30,8 +32,12 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(300)]
 const MOST: u32 = 50_000;
 /// Only one replica looks at a time: each hides from the others what it holds.
 const LEASE: &str = "sweep";
-/// After so many messages the lease is renewed.
-const RENEW_AFTER: u32 = 1000;
+/// Messages that are in memory at a time.
+const BATCH: u16 = 100;
+/// After so many batches the lease is renewed.
+const RENEW_AFTER: u32 = 10;
+/// How long a message that should be there may take: somebody else may have taken it.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Where the copies are.
 pub struct DeadLetterQueue {
@@ -101,21 +107,41 @@ async fn walk(
     mut wanted: Wanted,
 ) -> Result<Wanted, SweepError> {
     let channel = connection.create_channel().await?;
-    let (mut taken, mut most) = (0, u32::MAX);
-    while taken < most {
-        let options = BasicGetOptions { no_ack: false };
-        let Some(message) = channel.basic_get(queue.queue.as_str().into(), options).await? else { break };
-        if taken == 0 {
-            most = message.message_count.saturating_add(1);
+    channel.basic_qos(BATCH, BasicQosOptions::default()).await?;
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let declared = channel.queue_declare(queue.queue.as_str().into(), options, FieldTable::default()).await?;
+    let (mut left, mut batches) = (declared.message_count() as usize, 0_u32);
+    while left > 0 {
+        let batch = batch(&channel, &queue.queue, left.min(BATCH.into())).await?;
+        if batch.is_empty() {
+            break;
         }
-        taken += 1;
-        look(message.delivery, &mut wanted).await?;
-        if taken % RENEW_AFTER == 0 && !store.take_lease(LEASE, owner).await? {
+        left -= batch.len();
+        for delivery in batch {
+            look(delivery, &mut wanted).await?;
+        }
+        batches += 1;
+        if batches % RENEW_AFTER == 0 && !store.take_lease(LEASE, owner).await? {
             break;
         }
     }
     close(channel).await?;
     Ok(wanted)
+}
+
+/// The next so many messages, fewer if somebody else took some. What a consumer was given and did not settle stays with
+/// the channel, so that each one gets what the last one did not: asking for messages singly takes twenty times as long.
+async fn batch(channel: &Channel, queue: &str, count: usize) -> lapin::Result<Vec<Delivery>> {
+    let consume = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default());
+    let (mut consumer, mut batch) = (consume.await?, Vec::with_capacity(count));
+    while batch.len() < count {
+        match tokio::time::timeout(SILENCE, consumer.next()).await {
+            Ok(Some(delivery)) => batch.push(delivery?),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+    Ok(batch)
 }
 
 /// The message's data is gone from memory after this.
