@@ -32,10 +32,12 @@ impl Postgres {
         let (number, version, encoding) = ask.fetch_one(&mut *connection).await.map_err(|error| self.explain(error))?;
         judge(&self.url, number, version, encoding)?;
         // A commit that was answered survives a power cut, whatever the server's default is. What outlasts a client
-        // that has given up on it ends some time.
+        // that has given up on it ends some time, and so does a transaction of one that is gone or frozen: others wait
+        // for its locks.
         let promise = sqlx::query(
             "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
-             UNION ALL SELECT set_config('statement_timeout', '15s', false)",
+             UNION ALL SELECT set_config('statement_timeout', '15s', false)
+             UNION ALL SELECT set_config('idle_in_transaction_session_timeout', '5s', false)",
         );
         promise.execute(connection).await.map(drop).map_err(|error| self.explain(error))
     }
