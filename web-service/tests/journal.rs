@@ -2,7 +2,7 @@
 
 use crate::{
     fixture::{SOON, StoreKind, TestStore, Web, declare_on, kind, on_each_store, problem, result, web},
-    replays::{Handled, counts, job_when, start},
+    replays::{Handled, Side, counts, job_when},
 };
 use jiff::{SignedDuration, Timestamp};
 use lapin::BasicProperties;
@@ -15,7 +15,7 @@ use warren_messaging::{
 };
 use warren_testkit::{
     broker::{self, Vhost},
-    eventually, free_port,
+    eventually,
 };
 
 on_each_store!(
@@ -161,37 +161,25 @@ async fn a_replay_without_a_journal_or_into_nowhere_is_refused() {
 
 async fn a_replay_of_the_journal_that_is_killed_half_way_loses_nothing(kind: StoreKind) {
     const REQUESTS: usize = 200;
-    /// The lease of the killed one has to end first.
-    const PATIENCE: Duration = Duration::from_secs(90);
-    let (vhost, store, port) = (broker::vhost("killed").await, TestStore::new(kind).await, free_port());
+    let (vhost, store) = (broker::vhost("killed").await, TestStore::new(kind).await);
     declare_on(&vhost.url(), &kept()).await;
     for number in 0..REQUESTS {
         foreign(&vhost, &format!("r{number}"), 48).await;
     }
     drain(&vhost, "p.requests").await;
-    let mut program = start(&store, &vhost, port);
-    let (http, base) = (Client::new(), format!("http://127.0.0.1:{port}"));
-    let get = async |path: &str| -> Result<Value, String> {
-        let answer = http.get(format!("{base}{path}")).send().await.map_err(|error| error.to_string())?;
-        answer.json().await.map_err(|error| error.to_string())
-    };
-    eventually("the web side", PATIENCE, async || get("/readyz").await).await;
+    let mut side = Side::start(&store, &vhost);
+    side.ready().await;
     let handled = Handled::start(&vhost).await;
     let wanted = json!({"since": hours_ago(72).to_string(), "includeForgotten": true, "rate": 100});
-    let location = replay(&http, &base, wanted).await;
+    let location = replay(&side.http, &side.base, wanted).await;
     eventually("a third of them", SOON, async || handled.ids() > REQUESTS / 3).await;
-    program.kill9();
+    side.program.kill9();
     let before = handled.ids();
     assert!(before < REQUESTS, "it was killed half-way");
-    let _program = start(&store, &vhost, port);
-    let job = eventually("the job to be done", PATIENCE, async || {
-        let job = get(&location).await?;
-        if job["status"] == "done" { Ok(job) } else { Err(job.to_string()) }
-    })
-    .await;
-    assert_eq!(counts(&job), [REQUESTS as u64, REQUESTS as u64, 0, 0], "{job}");
+    let side = Side::start(&store, &vhost);
+    side.all_replayed(&location, REQUESTS).await;
     eventually("each to be worked on", SOON, async || handled.ids() == REQUESTS).await;
-    let twice = handled.times() as usize - REQUESTS;
+    let twice = handled.twice(REQUESTS);
     eprintln!("killed after {before} of {REQUESTS}; {twice} were worked on twice");
     assert!(twice <= 32, "{twice} were worked on twice");
 }
