@@ -12,6 +12,8 @@ pub mod journal;
 pub mod link;
 pub mod logging;
 pub mod message;
+#[cfg(test)]
+mod properties;
 pub mod publisher;
 pub mod request_id;
 pub mod retry;

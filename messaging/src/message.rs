@@ -7,6 +7,7 @@
 mod event;
 mod failure;
 mod headers;
+mod object;
 mod order;
 mod report;
 mod request;
@@ -14,10 +15,11 @@ mod result;
 
 pub use event::{Event, Progress};
 pub use failure::{FailureReason, failure, failure_reason};
-pub use headers::{ATTEMPT, DEADLINE, ERROR, Incoming, REASON, REPLAY, TRACEPARENT};
+pub use headers::{ATTEMPT, DEADLINE, ERROR, Incoming, REASON, REPLAY, TRACEPARENT, VANISHED};
+pub use object::read;
 pub use order::Order;
 pub use report::{Report, Role};
-pub use request::{Replayed, Request, retry, untouched};
+pub use request::{Replayed, Request, alone, retry, untouched};
 pub use result::{ResultBody, result};
 
 use crate::request_id::RequestId;

@@ -50,7 +50,7 @@ pub struct BrokerSettings {
     amqp_ca_pem: Option<CaBundle>,
 
     /// The pipeline's exchange; its queues are named <exchange>.requests, .results, .dead and .retry.<delay>
-    #[arg(long, env = EXCHANGE, default_value = "processing", value_name = "NAME")]
+    #[arg(long, env = EXCHANGE, default_value = "processing", value_name = "NAME", value_parser = exchange)]
     exchange: String,
 
     /// Kind of the request and result queues: quorum or classic
@@ -81,6 +81,16 @@ pub struct RetrySettings {
     /// The longest pause
     #[arg(long, env = MAX_DELAY, default_value = "5m", value_name = "DURATION", value_parser = duration::parse)]
     retry_max_delay: Duration,
+}
+
+/// The longest name of an exchange, in bytes: AMQP's names have up to 255, and the queues' are longer than this one.
+const LONGEST_EXCHANGE: usize = 200;
+
+fn exchange(name: &str) -> Result<String, String> {
+    match name.len() {
+        1..=LONGEST_EXCHANGE => Ok(name.to_owned()),
+        length => Err(format!("a name has 1 to {LONGEST_EXCHANGE} bytes, and this one {length}")),
+    }
 }
 
 /// Reads a value that is not repeated when it is wrong, as clap's own readers do: it may have a password in it, or be
@@ -173,6 +183,17 @@ mod tests {
     fn parsed(ca: &str) -> Result<BrokerSettings, clap::Error> {
         let arguments = ["program", "--amqp-url", "amqps://h", "--amqp-ca-pem", ca];
         Program::try_parse_from(arguments).map(|program| program.broker)
+    }
+
+    #[test]
+    fn an_exchange_whose_queues_names_would_be_too_long_is_refused() {
+        let named = |name: &str| {
+            Program::try_parse_from(["program", "--amqp-url", "amqp://h", "--exchange", name])
+                .map_err(|e| e.to_string())
+        };
+        assert!(named(&"x".repeat(200)).is_ok());
+        let refusal = named(&"x".repeat(201)).expect_err("is too long");
+        assert!(refusal.contains("1 to 200 bytes"), "{refusal}");
     }
 
     #[test]

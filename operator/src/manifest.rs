@@ -14,6 +14,8 @@ mod secrets;
 mod unknown_fields;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 pub use refusal::{Refusal, Refusals};

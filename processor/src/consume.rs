@@ -6,9 +6,10 @@ use crate::{
     health::{Intake, Stage},
     isolation,
     lease::Lease,
+    publishing::Worth,
     worker::Worker,
 };
-use futures::StreamExt as _;
+use futures::{StreamExt as _, future::join_all};
 use lapin::{
     Channel, Connection, Consumer,
     message::Delivery,
@@ -189,6 +190,8 @@ impl<H: Handler> ConsumeSession<H> {
 
     /// Runs what is held with nothing else prefetched: first what is above suspicion, then each suspect alone.
     /// Returns what was not begun, when the process wants to stop.
+    ///
+    /// Of a classic queue only the first suspect is run: a crash would cost the others an attempt, so they go back.
     async fn run_held(
         &self,
         channel: &Channel,
@@ -197,13 +200,16 @@ impl<H: Handler> ConsumeSession<H> {
     ) -> Result<Vec<Lease>, LinkError> {
         let all = self.worker.capacity;
         let any_suspect = held.iter().any(Lease::is_suspect);
-        let mut waiting = isolation::order(held, |lease| lease.incoming().delivery_count()).into_iter();
+        let mut waiting = isolation::order(held, Lease::came_back).into_iter();
         while let Some(lease) = waiting.next() {
             let many = if lease.is_suspect() { all } else { 1 };
-            match self.slots(many, channel, stop).await? {
-                Some(slots) => self.worker.begin(lease, slots),
-                None => return Ok(std::iter::once(lease).chain(waiting).collect()),
+            let Some(slots) = self.slots(many, channel, stop).await? else {
+                return Ok(std::iter::once(lease).chain(waiting).collect());
+            };
+            if lease.is_suspect() && self.worker.rules.queue_type == QueueType::Classic {
+                join_all(waiting.by_ref().map(async |other| self.hand_back(&other).await)).await;
             }
+            self.worker.begin(lease, slots);
         }
         if any_suspect {
             // Until the last one has left.
@@ -230,6 +236,18 @@ impl<H: Handler> ConsumeSession<H> {
         }
         self.worker.tasks.close();
         self.worker.tasks.wait().await;
+    }
+
+    /// As a new message, however long that takes: anything else would cost it an attempt.
+    async fn hand_back(&self, lease: &Lease) {
+        let received = lease.received();
+        if received.redelivered {
+            return lease.give_back().await;
+        }
+        let (worker, message) = (&self.worker, untouched(received.body, received.properties));
+        if worker.publishing.confirmed(&message, Worth::WhileLeased, lease, &worker.tally).await {
+            lease.ack().await;
+        }
     }
 
     /// For another worker. A classic queue would mark it as redelivered, which there means that a worker vanished

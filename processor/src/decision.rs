@@ -3,6 +3,8 @@
 //! [`triage`] looks at a delivery before it is worked on, [`settle`] at the handler's outcome after it. Both end
 //! in a [`Settlement`]: actions whose order is the promise that nothing is lost.
 
+#[cfg(test)]
+mod properties;
 mod settle;
 mod triage;
 

@@ -4,4 +4,6 @@ mod answer;
 mod child;
 pub(crate) mod command;
 pub(crate) mod per_message;
+#[cfg(test)]
+mod properties;
 pub(crate) mod stream;

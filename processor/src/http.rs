@@ -1,6 +1,8 @@
 //! POSTs each request to an HTTP server: the user's container, mostly.
 
 mod answer;
+#[cfg(test)]
+mod properties;
 mod retry_after;
 
 use crate::{Handler, Outcome, Work, handler_settings::HandlerError};

@@ -8,7 +8,7 @@ use lapin::{
 };
 use warren_messaging::message::Incoming;
 
-/// The request came back this often: it may be what killed its workers, and is run alone.
+/// The broker delivered the request this often in vain: it may be what killed its workers, and is run alone.
 const SUSPECT: u32 = 2;
 
 /// A delivery and the channel to answer it on.
@@ -31,9 +31,15 @@ impl Lease {
         Incoming(&self.delivery.properties)
     }
 
-    /// Whether it has come back so often that it may be poison.
+    /// How often it came back without an answer. Quorum queues count that; for classic ones a worker does who gets it
+    /// again.
+    pub(crate) fn came_back(&self) -> u32 {
+        self.incoming().delivery_count().saturating_add(self.incoming().vanished())
+    }
+
+    /// Whether it may be poison. A quorum queue gives it many tries; on a classic one each costs an attempt.
     pub(crate) fn is_suspect(&self) -> bool {
-        self.incoming().delivery_count() >= SUSPECT
+        self.incoming().delivery_count() >= SUSPECT || self.incoming().vanished() > 0
     }
 
     /// Whether the broker has taken it back meanwhile, and will deliver or has delivered it again.

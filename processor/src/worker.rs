@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use warren_messaging::{
     duration,
-    message::{Event, Progress, Request, TRACEPARENT},
+    message::{Event, Progress, Request},
     request_id::RequestId,
 };
 
@@ -77,7 +77,7 @@ impl<H: Handler> Worker<H> {
             request_id: &request.request_id,
             attempt: incoming.attempt(),
             data: request.request_data,
-            traceparent: incoming.text(TRACEPARENT),
+            traceparent: incoming.traceparent(),
             deadline: incoming.deadline(),
         };
         let started_at = Timestamp::now();

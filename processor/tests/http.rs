@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// Serves on a free port until the test ends.
-async fn serve(routes: Router) -> SocketAddr {
+pub async fn serve(routes: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
     tokio::spawn(async move { axum::serve(listener, routes).await });

@@ -6,6 +6,8 @@
 //! - [`cluster`]: one Kubernetes per test run, a namespace per test
 //! - [`eventually`](eventually()): waits for a condition, with a deadline
 //! - [`proxy`]: a TCP proxy that can be cut
+//! - [`inputs`]: inputs for the properties of decoders
+//! - [`previous`]: the programs of the commit before
 //! - [`program`]: one of the project's binaries as a child process
 //!
 //! `cargo run -p warren-testkit -- run -- cargo test` starts the servers once for all test binaries; without it each
@@ -15,7 +17,10 @@ mod away;
 pub mod broker;
 pub mod cluster;
 pub mod eventually;
+#[cfg(feature = "inputs")]
+pub mod inputs;
 pub mod postgres;
+pub mod previous;
 pub mod program;
 pub mod proxy;
 mod scratch;

@@ -6,6 +6,8 @@ mod journal;
 mod list;
 mod lookup;
 mod problem;
+#[cfg(test)]
+mod properties;
 mod replays;
 mod submit;
 mod wait;

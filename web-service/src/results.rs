@@ -2,6 +2,8 @@
 //! then one acknowledgement for all of them.
 
 mod decode;
+#[cfg(test)]
+mod properties;
 
 use crate::{
     metrics::{Metrics, Outcome},

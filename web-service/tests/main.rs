@@ -7,6 +7,7 @@ mod database_faults;
 mod fixture;
 mod journal;
 mod limits;
+mod properties;
 mod records;
 mod refusals;
 mod replays;

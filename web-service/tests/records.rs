@@ -17,6 +17,7 @@ on_each_store!(
     a_long_poll_that_waits_in_vain_tells_how_far_the_request_is,
     a_result_that_overtakes_its_request_is_kept,
     the_first_result_counts_and_later_ones_change_nothing,
+    whatever_comes_after_the_end_changes_nothing,
     an_integer_id_of_a_foreign_sender_is_another_than_its_digits,
     progress_and_failure_show_on_the_record,
     what_the_broker_itself_gave_up_is_a_failure_with_the_brokers_reason,
@@ -82,6 +83,36 @@ async fn the_first_result_counts_and_later_ones_change_nothing(kind: StoreKind) 
     result(&vhost, &json!("marker"), json!(0)).await;
     web.record_when("marker", "succeeded").await;
     assert_eq!(web.record(&id).await, first);
+}
+
+async fn whatever_comes_after_the_end_changes_nothing(kind: StoreKind) {
+    let (vhost, web) = web_on(kind, "late").await;
+    let (done, given_up) = (web.submit(json!("x")).await, web.submit(json!("y")).await);
+    let publish = async |id: &str, end: &str| match end {
+        "result" => result(&vhost, &json!(id), json!("done")).await,
+        "failure" => {
+            let body = json!({"requestId": id, "requestData": "x"}).to_string();
+            let (text_id, none) = (RequestId::from_text(id).expect("is an id"), BasicProperties::default());
+            let dead = failure(Some(&text_id), body.as_bytes(), &none, 3, FailureReason::DeliveryLimit, "gone");
+            vhost.publish_with("p", "dead", &dead.body, dead.properties.clone()).await;
+        }
+        _ => {
+            let started =
+                json!({"event": "started", "startedAt": "2026-01-01T00:00:00Z", "requestId": id, "attempt": 9});
+            vhost.publish("p", "event", started.to_string()).await;
+        }
+    };
+    publish(&done, "result").await;
+    publish(&given_up, "failure").await;
+    let records = [web.record_when(&done, "succeeded").await, web.record_when(&given_up, "failed").await];
+    assert_eq!(records[1]["error"]["reason"], "delivery_limit");
+    for late in ["result", "result", "failure", "started", "failure"] {
+        publish(&done, late).await;
+        publish(&given_up, late).await;
+    }
+    result(&vhost, &json!("marker"), json!(0)).await;
+    web.record_when("marker", "succeeded").await;
+    assert_eq!([web.record(&done).await, web.record(&given_up).await], records);
 }
 
 async fn an_integer_id_of_a_foreign_sender_is_another_than_its_digits(kind: StoreKind) {

@@ -44,6 +44,7 @@ async fn what_cannot_be_looked_up_is_refused() {
         ("/api/v1/requests/unknown?wait=5s".to_owned(), 404, "no-such-request"),
         (format!("/api/v1/requests/{endless}"), 400, "invalid-request-id"),
         ("/api/v1/requests/a%0ab".to_owned(), 400, "invalid-request-id"),
+        ("/api/v1/requests/%ff".to_owned(), 400, "invalid-request-id"),
         (format!("/api/v1/requests/{id}?wait=2h"), 400, "invalid-wait"),
         (format!("/api/v1/requests/{id}?wait=soon"), 400, "invalid-wait"),
         (format!("/api/v1/requests/{id}?wiat=5s"), 400, "invalid-query"),

@@ -1,7 +1,7 @@
 //! A request, as the journal has it.
 
 use crate::{
-    message::{Incoming, Request},
+    message::{self, Incoming, Request},
     request_id::RequestId,
 };
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ impl Entry {
     /// Which request it is, unless nobody can read it: that one went to the dead letters.
     #[must_use]
     pub fn request_id(&self) -> Option<RequestId> {
-        serde_json::from_slice::<Request<'_>>(&self.body).ok().map(|request| request.request_id)
+        message::read::<Request<'_>>(&self.body).ok().map(|request| request.request_id)
     }
 
     /// Whether it is the request as it was first sent: retries that fall due and replays come through the journal, too.

@@ -18,8 +18,13 @@ pub const DEADLINE: &str = "x-deadline";
 pub const REASON: &str = "x-reason";
 /// What went wrong, in words for a person.
 pub const ERROR: &str = "x-error";
+/// How often a worker vanished with the request, on classic queues: those count no deliveries. Gone once it ran to an end.
+pub const VANISHED: &str = "x-vanished";
 /// W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
+
+/// Today's have 55 bytes; later versions of the standard may add some.
+const LONGEST_TRACEPARENT: usize = 256;
 
 /// Where a stream has a message; the broker adds it when it delivers from one.
 const STREAM_OFFSET: &str = "x-stream-offset";
@@ -31,6 +36,10 @@ const STREAM_OFFSET: &str = "x-stream-offset";
 /// say, at once and again and again.
 const OF_THE_BROKER: [&str; 6] = ["x-death", "x-delivery-count", "x-acquired-count", STREAM_OFFSET, "CC", "BCC"];
 const OF_THE_BROKER_PREFIXES: [&str; 2] = ["x-first-death-", "x-last-death-"];
+
+/// How large the headers may be that are carried on, in bytes. RabbitMQ closes the connection for a frame that is larger
+/// than was agreed on (32 KiB, see [`crate::broker_url`]), and headers come in one frame; ours need a place beside them.
+const MOST_CARRIED: usize = 16 * 1024;
 
 /// The properties of a message that came in, read without trusting its sender.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +66,13 @@ impl Incoming<'_> {
         count.unwrap_or(0)
     }
 
+    /// How often a worker of a classic queue vanished with it since it last ran to an end.
+    #[must_use]
+    pub fn vanished(&self) -> u32 {
+        let count = self.integer(VANISHED).and_then(|number| u32::try_from(number).ok());
+        count.unwrap_or(0)
+    }
+
     /// When the request is no longer worth doing.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
@@ -67,6 +83,14 @@ impl Incoming<'_> {
     #[must_use]
     pub fn stream_offset(&self) -> Option<u64> {
         self.integer(STREAM_OFFSET).and_then(|number| u64::try_from(number).ok())
+    }
+
+    /// The sender's W3C trace context. What cannot be one is none: it would come between a command and its environment.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        let is_one =
+            |text: &&str| text.len() <= LONGEST_TRACEPARENT && text.bytes().all(|byte| byte.is_ascii_graphic());
+        self.text(TRACEPARENT).filter(is_one)
     }
 
     /// Why the broker itself dead-lettered it (`delivery_limit`, `expired`, `rejected`, `maxlen`), if it did.
@@ -87,15 +111,22 @@ impl Incoming<'_> {
         self.header(name).and_then(as_text)
     }
 
-    /// The sender's headers without those that the broker added.
+    /// The sender's headers without those that the broker added, or that count its returns. Of more than fits into a
+    /// frame the smallest are kept, which those are that Warren reads.
     #[must_use]
     pub fn own_headers(&self) -> FieldTable {
-        let mut own = FieldTable::default();
-        for (name, value) in self.0.headers().iter().flat_map(|headers| headers.inner()) {
-            let text = name.as_str();
+        let carried = |name: &str| {
             let of_the_broker =
-                OF_THE_BROKER.contains(&text) || OF_THE_BROKER_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
-            if !of_the_broker {
+                OF_THE_BROKER.contains(&name) || OF_THE_BROKER_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+            !of_the_broker && name != VANISHED
+        };
+        let all = self.0.headers().iter().flat_map(|headers| headers.inner());
+        let mut headers: Vec<_> = all.filter(|(name, _)| carried(name.as_str())).collect();
+        headers.sort_by_cached_key(|(name, value)| name.as_str().len() + size(value));
+        let (mut own, mut used) = (FieldTable::default(), 0);
+        for (name, value) in headers {
+            used += name.as_str().len() + size(value);
+            if used <= MOST_CARRIED {
                 own.insert(name.clone(), value.clone());
             }
         }
@@ -118,6 +149,23 @@ impl Incoming<'_> {
             _ => None,
         }
     }
+}
+
+/// About how many bytes a value takes in a frame, never fewer.
+fn size(value: &AMQPValue) -> usize {
+    // Kind, length, and what has no length of its own.
+    const FRAMING: usize = 9;
+    FRAMING
+        + match value {
+            AMQPValue::LongString(text) => text.as_bytes().len(),
+            AMQPValue::ShortString(text) => text.as_str().len(),
+            AMQPValue::ByteArray(bytes) => bytes.as_slice().len(),
+            AMQPValue::FieldArray(items) => items.as_slice().iter().map(size).sum(),
+            AMQPValue::FieldTable(members) => {
+                members.inner().iter().map(|(name, value)| 1 + name.as_str().len() + size(value)).sum()
+            }
+            _ => 0,
+        }
 }
 
 fn as_text(value: &AMQPValue) -> Option<&str> {
@@ -154,6 +202,27 @@ mod tests {
         assert_eq!(Incoming(&with(ATTEMPT, AMQPValue::ShortUInt(3))).attempt(), 3);
         assert_eq!(Incoming(&with(REPLAY, AMQPValue::LongLongInt(-1))).replay(), None);
         assert_eq!(Incoming(&with(REPLAY, AMQPValue::LongInt(2))).replay(), Some(2));
+    }
+
+    #[test]
+    fn a_trace_context_that_no_environment_can_carry_is_none() {
+        let given = |text: &str| with(TRACEPARENT, AMQPValue::LongString(text.into()));
+        let good = given("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        assert!(Incoming(&good).traceparent().is_some_and(|text| text.ends_with("-01")));
+        for text in ["a\0b", "a b", "a\n", "é", &"x".repeat(300)] {
+            assert_eq!(Incoming(&given(text)).traceparent(), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn of_headers_that_fit_into_no_frame_the_smallest_are_carried_on() {
+        let mut headers = FieldTable::default();
+        for (name, length) in [("x-large", 20_000), ("a", 5_000), ("b", 6_000), ("c", 7_000), (TRACEPARENT, 55)] {
+            headers.insert(name.into(), AMQPValue::LongString("x".repeat(length).into()));
+        }
+        let carried = Incoming(&BasicProperties::default().with_headers(headers)).own_headers();
+        let names: Vec<_> = carried.inner().keys().map(|name| name.as_str()).collect();
+        assert_eq!(names, ["a", "b", TRACEPARENT]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `request`: work to be done.
 
-use super::{ATTEMPT, DEADLINE, Incoming, Outgoing, REPLAY, TRACEPARENT, long_string, to_json};
+use super::{ATTEMPT, DEADLINE, Incoming, Outgoing, REPLAY, TRACEPARENT, VANISHED, long_string, to_json};
 use crate::{request_id::RequestId, topology};
 use jiff::Timestamp;
 use lapin::{
@@ -79,10 +79,32 @@ pub fn retry(id: &RequestId, body: &[u8], came_with: &BasicProperties, attempt: 
     Outgoing::new(topology::retry_key(delay), "request", id, body.to_vec()).with_headers(headers)
 }
 
+/// The same request again after its worker vanished with it: to be run with nothing beside it, after `delay` if there is
+/// one.
+#[must_use]
+pub fn alone(
+    id: &RequestId,
+    body: &[u8],
+    came_with: &BasicProperties,
+    attempt: u32,
+    delay: Option<Duration>,
+) -> Outgoing {
+    let incoming = Incoming(came_with);
+    let mut headers = incoming.own_headers();
+    headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(attempt.into()));
+    headers.insert(VANISHED.into(), AMQPValue::LongLongInt(incoming.vanished().saturating_add(1).into()));
+    let key = delay.map_or(topology::REQUEST_KEY.into(), topology::retry_key);
+    Outgoing::new(key, "request", id, body.to_vec()).with_headers(headers)
+}
+
 /// The same request, to be delivered again as if it had never been: for what was taken and not begun.
 #[must_use]
 pub fn untouched(body: &[u8], came_with: &BasicProperties) -> Outgoing {
-    let headers = Incoming(came_with).own_headers();
+    let incoming = Incoming(came_with);
+    let mut headers = incoming.own_headers();
+    if incoming.vanished() > 0 {
+        headers.insert(VANISHED.into(), AMQPValue::LongLongInt(incoming.vanished().into()));
+    }
     let mut properties = super::properties("request", None).with_headers(headers);
     if let Some(id) = came_with.message_id() {
         properties = properties.with_message_id(id.clone());
@@ -142,6 +164,18 @@ mod tests {
         let message = retry(&id, b"{}", &came_with, 2, Duration::from_secs(1));
         let incoming = Incoming(&message.properties);
         assert_eq!((incoming.attempt(), incoming.replay()), (2, Some(3)));
+    }
+
+    #[test]
+    fn a_request_whose_worker_vanished_says_so_until_it_ran_to_an_end() {
+        let (id, none) = (RequestId::from_text("a").expect("is an id"), BasicProperties::default());
+        let vanished = |message: &Outgoing| Incoming(&message.properties).vanished();
+        let first = alone(&id, b"{}", &none, 2, Some(Duration::from_secs(1)));
+        let second = alone(&id, b"{}", &first.properties, 2, None);
+        assert_eq!((first.routing_key.as_str(), second.routing_key.as_str()), ("retry.1s", "request"));
+        assert_eq!((vanished(&first), vanished(&second)), (1, 2));
+        assert_eq!(vanished(&untouched(b"{}", &second.properties)), 2, "it was not begun");
+        assert_eq!(vanished(&retry(&id, b"{}", &second.properties, 3, Duration::from_secs(1))), 0);
     }
 
     #[test]

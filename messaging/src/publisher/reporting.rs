@@ -2,7 +2,7 @@
 
 use crate::{
     link::LinkError,
-    message::{Order, Report},
+    message::{self, Order, Report},
     topology::orders,
 };
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
@@ -68,7 +68,7 @@ impl Reporting {
             () = contact.report.notified(), if !is_sending => Ok(Turn::Wanted),
             order = async { incoming.as_mut().expect("is checked").next().await }, if hears => {
                 let order = order.ok_or(LinkError::ChannelClosed)??;
-                if let (Ok(order), Some(orders)) = (serde_json::from_slice(&order.data), &contact.orders) {
+                if let (Ok(order), Some(orders)) = (message::read(&order.data), &contact.orders) {
                     orders(order);
                 }
                 Ok(Turn::Done)

@@ -1,7 +1,6 @@
 use super::*;
-use proptest::prelude::*;
 
-const MINIMAL: &str = "
+pub(super) const MINIMAL: &str = "
 apiVersion: warren.dev/v1alpha1
 kind: ProcessingPipeline
 metadata: {name: thumbnails}
@@ -186,46 +185,4 @@ fn what_is_no_yaml_is_refused_with_its_place() {
 fn a_file_that_is_not_there_is_named() {
     let Refusals(refusals) = read(&["no/such.yaml".into()]).expect_err("refused");
     assert!(refusals[0].to_string().starts_with("no/such.yaml: no such file"), "{}", refusals[0]);
-}
-
-/// Lines of a pipeline, in any number and order, some of them cut.
-fn mutilated() -> impl Strategy<Value = String> {
-    let lines: Vec<&str> = MINIMAL.lines().collect();
-    let line =
-        (0..lines.len(), 0..60_usize, "[:{}\\[\\]&*!|>\\-~\"'a0 ]{0,3}").prop_map(move |(index, length, noise)| {
-            let kept: String = lines[index].chars().take(length).collect();
-            format!("{kept}{noise}\n")
-        });
-    proptest::collection::vec(line, 0..12).prop_map(|lines| lines.concat())
-}
-
-proptest! {
-    #[test]
-    fn no_text_makes_the_reader_panic(text in "\\PC*") {
-        let _ = parse("p.yaml", &text);
-    }
-
-    #[test]
-    fn no_mutilated_pipeline_makes_the_reader_panic(text in mutilated()) {
-        let _ = parse("p.yaml", &text);
-    }
-
-    #[test]
-    fn any_value_in_any_section_is_read_or_refused_with_its_document(
-        section in prop::sample::select(vec!["broker", "topology", "web", "processor"]),
-        value in prop::sample::select(vec!["~", "[]", "{}", "5", "x", "[{}]", "{a: {b: [1]}}", "{template: {spec: 5}}"]),
-    ) {
-        let lines: Vec<_> = MINIMAL.lines().filter(|line| !line.contains("broker:") || section != "broker").collect();
-        let mut text = lines.join("\n");
-        if section == "processor" {
-            text = text.replace("processor:\n    handler: {demo: {}}", &format!("processor: {value}"));
-        } else {
-            text.push_str(&format!("\n  {section}: {value}\n"));
-        }
-        if let Err(Refusals(refusals)) = parse("p.yaml", &text) {
-            for refusal in refusals {
-                prop_assert_eq!(refusal.document.as_deref(), Some("ProcessingPipeline/thumbnails"), "{}", text);
-            }
-        }
-    }
 }

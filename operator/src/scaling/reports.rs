@@ -13,6 +13,10 @@ const FRESH: Duration = Duration::from_secs(5);
 const MOST_WORKERS: usize = 4096;
 /// Kubernetes' longest name.
 const LONGEST_NAME: usize = 253;
+/// No consumer can have more in its hands: that is AMQP's largest prefetch.
+const MOST_IN_HAND: u64 = 65_535;
+/// No process gets so far, and estimates are exact up to here.
+const LARGEST_TOTAL: u64 = 1 << 53;
 
 /// What a report is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,14 +85,20 @@ impl Reports {
     }
 }
 
+/// Whether a worker of any make could say so. The name ends in logs and Events; a worker that says it has no capacity, or
+/// a little less than it has in work, is only inexact.
 fn is_sensible(report: &Report) -> bool {
-    let busy = report.busy_seconds_total;
-    busy.is_finite()
-        && busy >= 0.0
-        && !report.worker.is_empty()
-        && report.worker.len() <= LONGEST_NAME
+    let Report { worker, busy_seconds_total: busy, .. } = report;
+    (1..=LONGEST_NAME).contains(&worker.len())
+        && !worker.chars().any(char::is_control)
+        && report.capacity <= MOST_IN_HAND
         && report.in_flight <= report.capacity.saturating_mul(2).max(1)
+        && report.processed_total <= LARGEST_TOTAL
+        && (0.0..=LARGEST_TOTAL as f64).contains(busy)
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {
@@ -146,6 +156,10 @@ mod tests {
             Report { busy_seconds_total: -1.0, ..report("a", Role::Processor) },
             Report { busy_seconds_total: f64::INFINITY, ..report("a", Role::Processor) },
             Report { in_flight: u64::MAX, ..report("a", Role::Processor) },
+            Report { in_flight: 100_000, capacity: 100_000, ..report("a", Role::Processor) },
+            Report { processed_total: u64::MAX, ..report("a", Role::Processor) },
+            Report { busy_seconds_total: 1e300, ..report("a", Role::Processor) },
+            report("a\nb", Role::Processor),
             report("", Role::Processor),
             report(&"a".repeat(300), Role::Processor),
         ] {

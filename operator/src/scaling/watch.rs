@@ -18,6 +18,7 @@ use tokio::{
 };
 use warren_messaging::{
     link::{LinkError, Opened, Session},
+    message,
     topology::{depths::Lanes, orders, reports::ReportQueue},
 };
 
@@ -73,7 +74,7 @@ impl Watch {
 
     /// Takes a report in, and looks at its pipeline at once if it cannot wait.
     async fn hear(&self, tools: &mut Tools<'_>, delivery: Delivery) -> Result<(), LinkError> {
-        let Ok(report) = serde_json::from_slice(&delivery.data) else { return Ok(()) };
+        let Ok(report) = message::read(&delivery.data) else { return Ok(()) };
         let address = orders::address(&delivery.properties);
         let Some(queues) = self.scalers.hear(delivery.exchange.as_str(), report, address) else { return Ok(()) };
         self.look_at(tools, delivery.exchange.as_str(), queues).await

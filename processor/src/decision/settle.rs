@@ -1,11 +1,14 @@
 //! After the handler: what its outcome means for the request.
 
-use super::{Action, End, Outcome, Received, Rules, Settlement, shortened, triage::dead};
-use jiff::{SignedDuration, Timestamp};
+use super::{
+    Action, End, Outcome, Received, Rules, Settlement, shortened,
+    triage::{Next, dead, later},
+};
+use jiff::Timestamp;
 use serde_json::value::RawValue;
 use std::time::Duration;
 use warren_messaging::{
-    message::{Event, FailureReason, Incoming, Progress, result, retry},
+    message::{FailureReason, Incoming, result, retry},
     request_id::RequestId,
 };
 
@@ -44,21 +47,9 @@ fn again(
     let Some(delay) = rules.retry.tier_after(attempt, asked) else {
         return dead(Some(id), received, FailureReason::AttemptsExhausted, error);
     };
-    let message = retry(id, received.body, received.properties, attempt.saturating_add(1), delay);
-    let event = Event {
-        request_id: id.clone(),
-        attempt,
-        replay: Some(incoming.replay().unwrap_or(0)),
-        progress: Progress::Retrying { error: error.clone(), next_attempt_at: after(now, delay) },
-    };
-    // Told last: until the ack, a lost connection makes two of this request.
-    let actions = vec![Action::Publish(message), Action::Ack, Action::Tell(event.to_message())];
-    Settlement { end: End::Retry(delay), actions, error: Some(error) }
-}
-
-fn after(now: Timestamp, delay: Duration) -> Timestamp {
-    let pause = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
-    now.checked_add(pause).unwrap_or(Timestamp::MAX)
+    let next = Next { attempt: attempt.saturating_add(1), delay };
+    let message = retry(id, received.body, received.properties, next.attempt, delay);
+    later(id, received, next, message, error, now)
 }
 
 #[cfg(test)]
@@ -66,7 +57,10 @@ mod tests {
     use super::*;
     use crate::decision::samples::{REQUEST, attempt, rules, short, with};
     use lapin::types::AMQPValue;
-    use warren_messaging::{message::failure_reason, topology::QueueType};
+    use warren_messaging::{
+        message::{Event, Progress, failure_reason},
+        topology::QueueType,
+    };
 
     fn after(outcome: Outcome, number: i64) -> Settlement {
         settled(outcome, &attempt(number))
@@ -117,6 +111,22 @@ mod tests {
     fn a_handlers_wish_for_a_pause_chooses_a_longer_tier() {
         let asked = Outcome::Again { error: "busy".into(), retry_after: Some(Duration::from_secs(60)) };
         assert_eq!(after(asked, 1).end, End::Retry(Duration::from_secs(300)));
+    }
+
+    #[test]
+    fn a_retry_that_would_begin_after_the_deadline_is_given_up_at_once() {
+        let id = RequestId::from_json("7").expect("is an id");
+        let due_at = |deadline: &str| {
+            let properties = with(&[("x-deadline", AMQPValue::LongString(deadline.into()))]);
+            let received = Received { body: REQUEST, properties: &properties, redelivered: false };
+            settle(&id, received, Outcome::again("busy"), &rules(3, QueueType::Quorum), Timestamp::UNIX_EPOCH)
+        };
+        assert_eq!(due_at("1970-01-01T00:00:01Z").end, End::Retry(Duration::from_secs(1)));
+        let expired = due_at("1970-01-01T00:00:00.9Z");
+        assert_eq!(short(&expired), ["publish dead as attempt 1", "ack"]);
+        let (reason, error) = failure_reason(&published(&expired).properties);
+        assert_eq!(reason, FailureReason::Expired);
+        assert!(error.contains("1970-01-01T00:00:00.9Z") && error.ends_with("the last one: busy"), "{error}");
     }
 
     #[test]

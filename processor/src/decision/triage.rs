@@ -1,10 +1,11 @@
 //! Before the handler: is this a request, is it still wanted, and may it run?
 
-use super::{Action, End, Received, Rules, Settlement};
-use jiff::Timestamp;
+use super::{Action, End, Received, Rules, Settlement, shortened};
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
+use std::time::Duration;
 use warren_messaging::{
-    message::{FailureReason, Incoming, Request, failure, retry},
+    message::{self, Event, FailureReason, Incoming, Outgoing, Progress, Request, alone, failure},
     request_id::RequestId,
     topology::QueueType,
 };
@@ -24,7 +25,7 @@ pub(crate) enum Triage<'a> {
 
 /// Looks at a delivery before it is worked on.
 pub(crate) fn triage<'a>(received: Received<'a>, rules: &Rules, now: Timestamp) -> Triage<'a> {
-    let request: Request<'a> = match serde_json::from_slice(received.body) {
+    let request: Request<'a> = match message::read(received.body) {
         Ok(request) => request,
         Err(error) => return undecodable(received, &error),
     };
@@ -32,7 +33,7 @@ pub(crate) fn triage<'a>(received: Received<'a>, rules: &Rules, now: Timestamp) 
         let error = format!("its deadline {deadline} passed before an attempt was begun");
         dead(Some(&request.request_id), received, FailureReason::Expired, error)
     } else if received.redelivered && rules.queue_type == QueueType::Classic {
-        vanished(&request.request_id, received, rules)
+        vanished(&request.request_id, received, rules, now)
     } else {
         return Triage::Run(request);
     };
@@ -47,23 +48,60 @@ fn undecodable<'a>(received: Received<'_>, error: &serde_json::Error) -> Triage<
     struct OnlyId {
         request_id: RequestId,
     }
-    let id = serde_json::from_slice::<OnlyId>(received.body).ok().map(|only| only.request_id);
+    let id = message::read::<OnlyId>(received.body).ok().map(|only| only.request_id);
     let error = format!("the body is no {{\"requestId\": …, \"requestData\": …}}: {error}");
     let settlement = dead(id.as_ref(), received, FailureReason::Undecodable, error);
     Triage::Settle { id, settlement }
 }
 
 /// Classic queues count no deliveries: a request that comes back may have killed its worker, and would do so
-/// for ever. Each return costs an attempt instead.
-fn vanished(id: &RequestId, received: Received<'_>, rules: &Rules) -> Settlement {
-    let attempt = Incoming(received.properties).attempt();
+/// for ever. Each return costs an attempt instead, and the next one is run alone. It is given up only after it vanished
+/// alone: before, it may have stood beside the one that did it.
+fn vanished(id: &RequestId, received: Received<'_>, rules: &Rules, now: Timestamp) -> Settlement {
+    let incoming = Incoming(received.properties);
+    let attempt = incoming.attempt();
     let error = "its worker vanished, or lost the connection, while it had the request".to_owned();
     let tier = rules.retry.tiers().first().copied().filter(|_| attempt < rules.retry.max_attempts);
-    let Some(delay) = tier else {
-        return dead(Some(id), received, FailureReason::DeliveryLimit, error);
+    let next = match tier {
+        Some(delay) => Next { attempt: attempt + 1, delay },
+        None if incoming.vanished() == 0 => Next { attempt, delay: Duration::ZERO },
+        None => return dead(Some(id), received, FailureReason::DeliveryLimit, error),
     };
-    let message = retry(id, received.body, received.properties, attempt + 1, delay);
-    Settlement { end: End::Retry(delay), actions: vec![Action::Publish(message), Action::Ack], error: Some(error) }
+    let message = alone(id, received.body, received.properties, next.attempt, tier);
+    later(id, received, next, message, error, now)
+}
+
+/// Another attempt.
+#[derive(Clone, Copy)]
+pub(super) struct Next {
+    /// Which, counted from 1.
+    pub(super) attempt: u32,
+    /// How long it has to wait.
+    pub(super) delay: Duration,
+}
+
+/// Publishes `message`, which is the `next` attempt, unless nobody will want its result.
+pub(super) fn later(
+    id: &RequestId,
+    received: Received<'_>,
+    next: Next,
+    message: Outgoing,
+    error: String,
+    now: Timestamp,
+) -> Settlement {
+    let incoming = Incoming(received.properties);
+    let pause = SignedDuration::try_from(next.delay).unwrap_or(SignedDuration::MAX);
+    let next_attempt_at = now.checked_add(pause).unwrap_or(Timestamp::MAX);
+    if let Some(deadline) = incoming.deadline().filter(|deadline| *deadline < next_attempt_at) {
+        let error = format!("its deadline {deadline} passes before another attempt can begin; the last one: {error}");
+        return dead(Some(id), received, FailureReason::Expired, shortened(error));
+    }
+    let progress = Progress::Retrying { error: error.clone(), next_attempt_at };
+    let (attempt, replay) = (incoming.attempt(), Some(incoming.replay().unwrap_or(0)));
+    let event = Event { request_id: id.clone(), attempt, replay, progress };
+    // Told last: until the ack, a lost connection makes two of this request.
+    let actions = vec![Action::Publish(message), Action::Ack, Action::Tell(event.to_message())];
+    Settlement { end: End::Retry(next.delay), actions, error: Some(error) }
 }
 
 pub(super) fn dead(id: Option<&RequestId>, received: Received<'_>, reason: FailureReason, error: String) -> Settlement {
@@ -126,9 +164,17 @@ mod tests {
     fn a_redelivered_request_runs_where_the_broker_counts_and_costs_an_attempt_where_it_does_not() {
         assert!(look(REQUEST, &attempt(1), true, QueueType::Quorum).is_none());
         let moved = look(REQUEST, &attempt(2), true, QueueType::Classic).expect("is settled");
-        assert_eq!(short(&moved), ["publish retry.1s as attempt 3", "ack"]);
-        let last = look(REQUEST, &attempt(3), true, QueueType::Classic).expect("is settled");
-        assert_eq!(last.end, End::Dead(FailureReason::DeliveryLimit));
-        assert_eq!(short(&last), ["publish dead as attempt 3", "ack"]);
+        assert_eq!(short(&moved), ["publish retry.1s as attempt 3", "ack", "tell event"]);
+    }
+
+    #[test]
+    fn the_last_attempt_is_given_up_only_after_its_worker_vanished_with_it_alone() {
+        let beside_others = look(REQUEST, &attempt(3), true, QueueType::Classic).expect("is settled");
+        assert_eq!(short(&beside_others), ["publish request as attempt 3", "ack", "tell event"]);
+        let Action::Publish(again) = &beside_others.actions[0] else { panic!("{beside_others:?}") };
+        assert!(look(REQUEST, &again.properties, false, QueueType::Classic).is_none(), "it runs");
+        let alone = look(REQUEST, &again.properties, true, QueueType::Classic).expect("is settled");
+        assert_eq!(alone.end, End::Dead(FailureReason::DeliveryLimit));
+        assert_eq!(short(&alone), ["publish dead as attempt 3", "ack"]);
     }
 }

@@ -5,6 +5,7 @@ use crate::{Outcome, excerpt};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
+use warren_messaging::message;
 
 /// `EX_TEMPFAIL` of sysexits.h: the caller is invited to try again.
 const TRY_AGAIN: i32 = 75;
@@ -52,7 +53,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 /// What a line means, or `None` when it is no answer.
 pub(super) fn read_line(line: &[u8]) -> Option<Outcome> {
-    let line: Line<'_> = serde_json::from_slice(line).ok()?;
+    let line: Line<'_> = message::read(line).ok()?;
     match (line.result, line.error) {
         (Some(result), None) => Some(Outcome::Done(result.to_owned())),
         (None, Some(error)) if line.retry => Some(Outcome::again(error)),

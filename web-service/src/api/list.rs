@@ -18,9 +18,9 @@ const MAX_LIMIT: u32 = 1000;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
-    status: Option<String>,
-    cursor: Option<String>,
-    limit: Option<String>,
+    pub(super) status: Option<String>,
+    pub(super) cursor: Option<String>,
+    pub(super) limit: Option<String>,
 }
 
 /// A page; `nextCursor` is absent on the last one.
@@ -41,7 +41,7 @@ pub(super) async fn list(
     Ok(Json(Requests { requests: page.records, next_cursor: page.next.map(|place| place.to_string()) }))
 }
 
-fn filter(parameters: &Parameters) -> Result<Filter, Problem> {
+pub(super) fn filter(parameters: &Parameters) -> Result<Filter, Problem> {
     let status = parameters.status.as_deref().map(str::parse::<Status>).transpose();
     Ok(Filter {
         status: status.map_err(|error| Problem::InvalidQuery(error.to_string()))?,

@@ -4,7 +4,10 @@ use super::{Problem, Service, wait};
 use crate::record::{Record, Status};
 use axum::{
     Json,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::{HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
@@ -21,9 +24,10 @@ pub(super) struct Parameters {
 
 pub(super) async fn lookup(
     State(service): State<Service>,
-    Path(id): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     query: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    let Path(id) = path.map_err(|_| Problem::UnreadablePath)?;
     let Query(parameters) = query.map_err(|rejection| Problem::InvalidQuery(rejection.body_text()))?;
     let wait = wait::parse(parameters.wait.as_deref(), service.limits.max_wait)?;
     let text_id = RequestId::from_text(&id).map_err(Problem::InvalidRequestId)?;

@@ -48,6 +48,9 @@ pub enum Problem {
     /// The path has no usable id.
     #[error("{0}")]
     InvalidRequestId(RequestIdError),
+    /// The path's escapes are no text.
+    #[error("the id in the path has escapes that are not UTF-8: use the requestId of the answer to the submit")]
+    UnreadablePath,
     /// Nothing is known of that id.
     #[error("no request has the id `{id}`: it was never accepted here, or it ended and its retention time is over")]
     NoSuchRequest {
@@ -161,7 +164,9 @@ impl Problem {
             Self::UnsupportedMediaType { .. } => {
                 ("unsupported-media-type", "The body is not declared as JSON", StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }
-            Self::InvalidRequestId(_) => ("invalid-request-id", "That is no request id", StatusCode::BAD_REQUEST),
+            Self::InvalidRequestId(_) | Self::UnreadablePath => {
+                ("invalid-request-id", "That is no request id", StatusCode::BAD_REQUEST)
+            }
             Self::NoSuchRequest { .. } => ("no-such-request", "No such request", StatusCode::NOT_FOUND),
             Self::InvalidWait { .. } => ("invalid-wait", "That wait is not possible", StatusCode::BAD_REQUEST),
             Self::InvalidQuery(_) => ("invalid-query", "That query is not possible", StatusCode::BAD_REQUEST),

@@ -8,13 +8,16 @@ use crate::{
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, State, rejection::BytesRejection},
+    extract::{
+        Path, State,
+        rejection::{BytesRejection, PathRejection},
+    },
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use warren_messaging::request_id::RequestId;
+use warren_messaging::{message, request_id::RequestId};
 
 const DEFAULT_RATE: u32 = 100;
 /// The most requests that one call names.
@@ -70,12 +73,20 @@ pub(super) async fn list(State(service): State<Service>) -> Result<Json<Replays>
     Ok(Json(Replays { replays: service.store.recent_replays(MOST_LISTED).await? }))
 }
 
-pub(super) async fn find(State(service): State<Service>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn find(
+    State(service): State<Service>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path(id) = id.map_err(|_| Problem::UnreadablePath)?;
     let job = service.store.find_replay(&id).await?.ok_or(Problem::NoSuchReplay { id })?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(job)).into_response())
 }
 
-pub(super) async fn cancel(State(service): State<Service>, Path(id): Path<String>) -> Result<Json<Job>, Problem> {
+pub(super) async fn cancel(
+    State(service): State<Service>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Job>, Problem> {
+    let Path(id) = id.map_err(|_| Problem::UnreadablePath)?;
     let job = service.store.cancel_replay(&id).await?.ok_or(Problem::NoSuchReplay { id })?;
     service.replays.notify_one();
     Ok(Json(job))
@@ -83,7 +94,7 @@ pub(super) async fn cancel(State(service): State<Service>, Path(id): Path<String
 
 /// Reads what is wanted.
 pub(super) fn read<'a, W: Deserialize<'a>>(body: &'a [u8]) -> Result<W, Problem> {
-    serde_json::from_slice(body).map_err(|error| match error.classify() {
+    message::read(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Problem::InvalidReplay(error.to_string()),
         _ => Problem::InvalidJson(error),
     })

@@ -13,17 +13,21 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::value::RawValue;
-use std::{collections::BTreeMap, time::Duration};
-use warren_messaging::{duration, message::Request, request_id::RequestId};
+use std::time::Duration;
+use warren_messaging::{
+    duration,
+    message::{self, Request},
+    request_id::RequestId,
+};
 
 /// What a client sends.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Submit<'a> {
+pub(super) struct Submit<'a> {
     #[serde(borrow)]
-    data: &'a RawValue,
+    pub(super) data: &'a RawValue,
     /// How long the request is worth beginning.
     #[serde(default, rename = "expiresIn", deserialize_with = "expiry")]
     expires_in: Option<Duration>,
@@ -104,13 +108,8 @@ fn is_json(value: &HeaderValue) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-fn parse(body: &[u8]) -> Result<Submit<'_>, Problem> {
-    // serde would also read `[1]` as a struct with one member.
-    let object = match body.trim_ascii_start().first() {
-        Some(b'{') => Ok(()),
-        _ => serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(body).map(|_| ()),
-    };
-    object.and_then(|()| serde_json::from_slice(body)).map_err(|error| match error.classify() {
+pub(super) fn parse(body: &[u8]) -> Result<Submit<'_>, Problem> {
+    message::read(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Problem::InvalidBody(error),
         _ => Problem::InvalidJson(error),
     })

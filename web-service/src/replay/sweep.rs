@@ -22,7 +22,7 @@ use warren_messaging::{
     broker::Broker,
     error_chain::Chain,
     link::{LinkError, connect},
-    message::Incoming,
+    message::{self, Incoming},
     request_id::RequestId,
 };
 
@@ -151,7 +151,7 @@ async fn look(delivery: Delivery, wanted: &mut Wanted) -> lapin::Result<()> {
     struct OnlyId {
         request_id: RequestId,
     }
-    let Ok(OnlyId { request_id }) = serde_json::from_slice(&delivery.data) else { return Ok(()) };
+    let Ok(OnlyId { request_id }) = message::read(&delivery.data) else { return Ok(()) };
     if wanted.take(&request_id, Incoming(&delivery.properties).replay()) {
         delivery.ack(BasicAckOptions::default()).await?;
     }

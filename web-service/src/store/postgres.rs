@@ -3,6 +3,8 @@
 mod error;
 mod listen;
 mod prepare;
+#[cfg(test)]
+mod properties;
 mod url;
 mod write;
 

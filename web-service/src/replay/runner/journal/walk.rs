@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 use warren_messaging::{
     journal::{Entry, JournalError, Reader},
-    message::{Incoming, Replayed, TRACEPARENT},
+    message::{Incoming, Replayed},
     request_id::RequestId,
 };
 
@@ -127,7 +127,7 @@ impl Request {
     /// The request again, as this replay of it.
     pub(super) fn replayed(self, replay: u32) -> Replayed {
         let incoming = Incoming(&self.entry.properties);
-        let (traceparent, deadline) = (incoming.text(TRACEPARENT).map(str::to_owned), incoming.deadline());
+        let (traceparent, deadline) = (incoming.traceparent().map(str::to_owned), incoming.deadline());
         Replayed { request_id: self.id, replay, body: self.entry.body, traceparent, deadline }
     }
 }
