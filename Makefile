@@ -3,9 +3,10 @@
 CARGO ?= $(shell command -v cargo || echo $(HOME)/.cargo/bin/cargo)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 EXAMPLE ?= examples/processing.yaml
+CASES ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build demo check test crds bench bench-burst bench-operator bench-reactions bench-scale-in bench-scaling chaos images cluster \
+.PHONY: help packages build demo check test fuzz crds bench bench-burst bench-operator bench-reactions bench-scale-in bench-scaling chaos images cluster \
   cluster-down
 
 help: ## list what there is
@@ -30,8 +31,14 @@ test: packages ## everything: formatting, lints, every test on real servers
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	@$(CARGO) build --workspace --bins
-	@scripts/test-figures env CARGO=$(CARGO) scripts/with-cluster $(TARGET)/images \
+	@previous=$$(CARGO=$(CARGO) scripts/previous-build) && \
+		scripts/test-figures env CARGO=$(CARGO) WARREN_TEST_PREVIOUS="$$previous" scripts/with-cluster $(TARGET)/images \
 		$(TARGET)/debug/warren-testkit run -- $(CARGO) test --workspace
+
+# The very properties of `make check` and `make test`.
+fuzz: packages ## try each property of what reads foreign input CASES (1000000) times
+	@PROPTEST_CASES=$(CASES) $(CARGO) test --profile fuzz --lib --test web-service -p warren-messaging \
+		-p warren-processor -p warren-web-service -p warren-operator -- properties::
 
 crds: ## write crds/ anew from the code, for the chart too
 	@$(CARGO) run --quiet --package warren-operator -- crd --write crds

@@ -5,3 +5,4 @@ mod command_line;
 mod definition;
 mod examples;
 mod local;
+mod sides;

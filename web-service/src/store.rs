@@ -30,6 +30,7 @@ use dead_letters::History;
 use jiff::Timestamp;
 use postgres::{Postgres, PostgresError, PostgresUrl};
 use read::Reader;
+use sqlx::migrate::Migrator;
 use statements::{Kept, Transaction, Work};
 use std::{path::PathBuf, sync::Arc};
 use tokio::{
@@ -54,8 +55,8 @@ pub enum StoreError {
         /// What SQLite or the operating system said.
         source: Cause,
     },
-    /// The database was made by a newer version, or is none of Warren's.
-    #[error("cannot bring the store {path} up to date: it may come from a newer version")]
+    /// The database is none of Warren's.
+    #[error("cannot bring the store {path} up to date: it is none of Warren's, or was changed by hand")]
     Migrate {
         /// The database file.
         path: PathBuf,
@@ -99,6 +100,13 @@ pub enum Location {
         /// The exchange of the pipeline whose records they are.
         exchange: String,
     },
+}
+
+/// Migrations of a database that a later version may have opened before: then it has some that this one does not know.
+/// Those only add, so this one works with them, and an upgrade can be taken back.
+fn additive(mut migrations: Migrator) -> Migrator {
+    migrations.set_ignore_missing(true);
+    migrations
 }
 
 impl StoreError {

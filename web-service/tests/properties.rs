@@ -11,7 +11,6 @@ use futures::future::join_all;
 use proptest::{collection::vec, option, prelude::*, sample::select, test_runner::TestRunner};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use warren_messaging::{
@@ -23,6 +22,7 @@ use warren_messaging::{
 use warren_testkit::{broker, eventually, inputs};
 use warren_web_service::{
     api::{Limits, Service, app},
+    journal::Journal,
     metrics::Metrics,
     waiters::Waiters,
 };
@@ -109,7 +109,7 @@ async fn complaint(call: &Call, response: Response<Body>) -> Option<String> {
     let is_documented = match parts.status {
         StatusCode::OK if call.method == Method::HEAD => body.is_empty(),
         StatusCode::OK => (kind == "application/json" && is_json()) || text.contains(&kind),
-        StatusCode::ACCEPTED => is_json() && header("location").starts_with("/api/v1/requests/"),
+        StatusCode::ACCEPTED => is_json() && header("location").starts_with("/api/v1/re"),
         _ if call.method == Method::HEAD => kind == "application/problem+json" && body.is_empty(),
         StatusCode::SERVICE_UNAVAILABLE => is_problem() && !header("retry-after").is_empty(),
         status if status.is_client_error() => kind == "application/problem+json" && is_problem(),
@@ -144,11 +144,25 @@ async fn api(url: &str, store: &TestStore, stop: &CancellationToken) -> Router {
         publisher,
         store: store.open().await,
         waiters: Waiters::default(),
+        waiting: Waiting::new(1000),
         metrics: Arc::new(Metrics::default()),
         results,
         stop: stop.clone(),
+        replays: Arc::default(),
+        journal: Arc::new(journal(url)),
         limits: Limits { max_body_bytes: MAX_BODY, max_wait: Duration::from_millis(2) },
     })
+}
+
+fn journal(url: &str) -> Journal {
+    let topology = Topology::named("p");
+    Journal {
+        broker: url.parse().expect("is an address"),
+        connection: "properties".into(),
+        stream: topology.journal_stream(),
+        exchange: topology.exchange,
+        retention: Duration::from_secs(60),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,6 +23,7 @@ on_each_store!(
     progress_that_is_no_news_changes_nothing,
     a_large_batch_is_recorded_whole,
     an_error_with_any_character_is_kept,
+    what_a_later_version_added_is_no_hindrance,
     pages_follow_the_order_of_arrival_and_statuses_are_told_apart,
     only_what_ended_before_a_time_is_forgotten_and_only_so_much,
 );
@@ -215,6 +216,23 @@ async fn an_error_with_any_character_is_kept(kind: StoreKind) {
     }
     let result = found(&store, "result").await.result.expect("has one");
     assert_eq!(result.get(), r#"{"nul": "\u0000", "b": 1.50, "a": 2}"#, "byte for byte");
+}
+
+async fn what_a_later_version_added_is_no_hindrance(kind: StoreKind) {
+    let (place, store) = open(kind).await;
+    record(&store, vec![change("a", 1, What::Submitted)]).await;
+    place.execute("ALTER TABLE requests ADD COLUMN later TEXT").await;
+    place
+        .execute(
+            "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time)
+             VALUES (9999, 'later', CURRENT_TIMESTAMP, true, '', 0)",
+        )
+        .await;
+    let again = place.open().await;
+    record(&again, vec![change("a", 2, succeeded(1, "7")), change("b", 3, What::Submitted)]).await;
+    assert_eq!(found(&again, "a").await.result.expect("has one").get(), "7");
+    let page = again.list(&Filter { status: None, before: None, limit: 5 }).await.expect("can be read");
+    assert_eq!(page.records.len(), 2);
 }
 
 async fn pages_follow_the_order_of_arrival_and_statuses_are_told_apart(kind: StoreKind) {

@@ -67,8 +67,8 @@ pub enum Trouble {
         /// The other's exchange.
         exchange: String,
     },
-    /// Its tables are of a newer version, or somebody else's.
-    #[error("its tables cannot be brought up to date: they come from a newer version, or are none of Warren's")]
+    /// Its tables are somebody else's.
+    #[error("its tables cannot be brought up to date: they are none of Warren's, or were changed by hand")]
     Migrate,
     /// Something else.
     #[error("it refused a statement; it is tried again")]

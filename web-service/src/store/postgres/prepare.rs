@@ -1,13 +1,16 @@
 //! Before the first write: is it a database that can keep records, is its schema up to date, is it ours?
 
 use super::{CONNECT, Postgres, PostgresError, PostgresUrl, Trouble};
+use crate::store::additive;
 use sqlx::{
     Connection as _, PgConnection,
+    migrate::Migrator,
     postgres::{PgPool, PgPoolOptions},
 };
+use std::sync::LazyLock;
 
 /// sqlx runs them under an advisory lock of the database, so that replicas that start together take turns.
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| additive(sqlx::migrate!("migrations/postgres")));
 
 /// As the server counts: 13.0.
 const OLDEST: i32 = 130_000;

@@ -1,16 +1,18 @@
 //! Opening the SQLite file.
 
-use crate::store::{Cause, StoreError};
+use crate::store::{Cause, StoreError, additive};
 use sqlx::{
     ConnectOptions as _, SqlitePool,
+    migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{
     path::{Path, PathBuf},
+    sync::LazyLock,
     time::Duration,
 };
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| additive(sqlx::migrate!("migrations/sqlite")));
 
 /// Connections for reading. Each has a thread and a page cache of its own; reads are short.
 const READERS: u32 = 2;
