@@ -118,7 +118,7 @@ proptest! {
         ] {
             prop_assert_eq!(&message.body, &body);
             let headers = message.properties.headers().as_ref().expect("has some").inner();
-            for (name, _) in headers {
+            for name in headers.keys() {
                 prop_assert!(!["x-death", "x-delivery-count", "CC"].contains(&name.as_str()), "{}", name);
             }
         }
