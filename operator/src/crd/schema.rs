@@ -58,9 +58,10 @@ pub(super) fn pod_template(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// A duration in a CEL rule: `path` names a text that matches [`warren_messaging::duration::PATTERN`]. CEL's own
-/// `duration` knows no days, so these become hours.
+/// `duration` knows no days: so many hours are written 24 times instead. Not counted and written once, as the API server
+/// has no bound for how long a number is as a text, and refuses the whole definition for what the rule might cost.
 pub(super) fn duration(path: &str) -> String {
-    let hours = format!("string(int({path}.substring(0, {path}.indexOf('d'))) * 24) + 'h'");
+    let hours = format!("'{}'.replace('d', {path}.substring(0, {path}.indexOf('d')) + 'h')", "d".repeat(24));
     let rest = format!("{path}.substring({path}.indexOf('d') + 1)");
     format!("duration({path}.contains('d') ? {hours} + {rest} : {path})")
 }
