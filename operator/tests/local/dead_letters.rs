@@ -1,6 +1,6 @@
 //! Dead letters from the terminal, and deadlines, with every part in play.
 
-use super::running::{Local, pipeline};
+use super::running::{Local, SOON, pipeline};
 use serde_json::{Value, json};
 use std::process::{Command, Output};
 use warren_testkit::broker;
@@ -14,16 +14,19 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("UTF-8")
 }
 
-/// A pipeline whose handler rejects everything until a file is there, and whose work on `"slow"` takes a second.
+/// A pipeline whose handler fails with the exit status in a file, until another file is there, and whose work on
+/// `"slow"` takes a second.
 async fn start(vhost: &broker::Vhost) -> (Local, String) {
     let directory = tempfile::tempdir().expect("a directory");
     let script = format!(
-        "data=$(cat); [ \"$data\" != '\"slow\"' ] || sleep 1; [ -e {}/mended ] || exit 1; echo \"$data\"",
+        "data=$(cat); [ \"$data\" != '\"slow\"' ] || sleep 1; cd {}; [ -e mended ] || exit $(cat status); echo \"$data\"",
         directory.path().display()
     );
+    std::fs::write(directory.path().join("status"), "1").expect("is written");
     let exec = json!({"image": "busybox", "command": ["sh", "-c", script]});
-    std::fs::write(super::running::file(directory.path()), pipeline("fixable", json!({"handler": {"exec": exec}})))
-        .expect("is written");
+    let retry = json!({"maxAttempts": 2, "initialDelay": "100ms"});
+    let text = pipeline("fixable", json!({"handler": {"exec": exec}, "retry": retry}));
+    std::fs::write(super::running::file(directory.path()), text).expect("is written");
     let mut local = Local::start_in(directory, Some(&vhost.url())).await;
     let base = local.base("fixable").await;
     (local, base)
@@ -63,6 +66,49 @@ async fn dead_letters_are_listed_and_replayed_from_the_terminal() {
     let none = dead_letters(&["list", "--url", &base]);
     assert_eq!(text(&none.stdout), "no dead letters\n");
     local.end().await;
+}
+
+/// Replays all dead letters, and waits until they are on the queue.
+fn replay_all(base: &str) {
+    let replayed = dead_letters(&["replay", "--url", base, "--all", "--wait"]);
+    assert!(replayed.status.success(), "{}", text(&replayed.stderr));
+    assert!(text(&replayed.stdout).contains("done: 1 of 1 replayed"), "{}", text(&replayed.stdout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_fails_too_is_a_dead_letter_again_and_the_queue_keeps_no_copy_of_what_was_replayed() {
+    let vhost = broker::vhost("dead-again").await;
+    let (local, base) = start(&vhost).await;
+    let id = local.submit(&base, json!("x")).await;
+    local.record_when(&base, &id, "failed").await;
+    // Not for ever, this time: the retries of a replay belong to it.
+    std::fs::write(local.directory.path().join("status"), "75").expect("is written");
+    replay_all(&base);
+    let record = local.record_when(&base, &id, "failed").await;
+    assert_eq!((&record["replays"], &record["attempts"]), (&json!(1), &json!(2)), "{record}");
+    assert_eq!(record["error"]["reason"], "attempts_exhausted", "{record}");
+    assert_eq!(reasons(&record), ["rejected"], "{record}");
+    let listed = dead_letters(&["list", "--url", &base, "--output", "json"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).expect("is JSON");
+    assert_eq!(listed["deadLetters"].as_array().map(Vec::len), Some(1), "{listed}");
+    let letter = &listed["deadLetters"][0];
+    assert_eq!((&letter["requestId"], &letter["replays"]), (&json!(id), &json!(1)), "{letter}");
+    let only_the_new = |queue: &broker::QueueState| queue.messages == 1 && queue.ready == 1;
+    vhost.queue_when("fixable.dead", "the first copy to be gone", SOON, only_the_new).await;
+
+    std::fs::write(local.directory.path().join("mended"), "").expect("is written");
+    replay_all(&base);
+    let record = local.record_when(&base, &id, "succeeded").await;
+    assert_eq!((&record["replays"], &record["attempts"], &record["result"]), (&json!(2), &json!(1), &json!("x")));
+    assert_eq!(reasons(&record), ["rejected", "attempts_exhausted"], "{record}");
+    vhost.queue_when("fixable.dead", "the second copy to be gone", SOON, |queue| queue.messages == 0).await;
+    local.end().await;
+}
+
+/// How a request failed before, oldest first.
+fn reasons(record: &Value) -> Vec<&str> {
+    let history = record["history"].as_array().expect("is a list");
+    history.iter().filter_map(|failure| failure["reason"].as_str()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
