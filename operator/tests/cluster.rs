@@ -4,6 +4,7 @@
 mod brokers;
 mod crd;
 mod database;
+mod dead_letters;
 mod deletion;
 mod drift;
 mod helm;

@@ -147,8 +147,13 @@ impl Site {
 
     /// Submits until accepted: an honest 503 means later.
     pub async fn submit(&self, base: &str, data: Value) -> String {
+        self.submit_whole(base, json!({"data": data})).await
+    }
+
+    /// The same with the request's whole body.
+    pub async fn submit_whole(&self, base: &str, body: Value) -> String {
         eventually("a submit to be accepted", SOON, async || {
-            let request = Client::new().post(format!("{base}/api/v1/processData")).json(&json!({"data": data}));
+            let request = Client::new().post(format!("{base}/api/v1/processData")).json(&body);
             let answer = request.timeout(SECONDS).send().await.map_err(|error| format!("{error:?}"))?;
             if answer.status() != StatusCode::ACCEPTED {
                 return Err(format!("{}: {}", answer.status(), answer.text().await.unwrap_or_default()));
