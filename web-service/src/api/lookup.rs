@@ -15,6 +15,16 @@ use serde::Deserialize;
 use std::time::Duration;
 use warren_messaging::request_id::RequestId;
 
+/// After how many seconds it is worth asking again, and where there was no place to wait.
+const ASK_AGAIN: i64 = 1;
+const ASK_LATER: i64 = 5;
+
+/// What was found, and after how many seconds to ask again.
+struct Seen {
+    record: Record,
+    ask_again: i64,
+}
+
 /// The query of a look-up.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,16 +41,15 @@ pub(super) async fn lookup(
     let Query(parameters) = query.map_err(|rejection| Problem::InvalidQuery(rejection.body_text()))?;
     let wait = wait::parse(parameters.wait.as_deref(), service.limits.max_wait)?;
     let text_id = RequestId::from_text(&id).map_err(Problem::InvalidRequestId)?;
-    let waiting = service.waiting.place(wait);
-    let found = match settled(&service, &text_id, waiting.time()).await? {
-        Some(record) => Some(record),
-        None => integer_record(&service, &id, waiting.time()).await?,
+    let found = match settled(&service, &text_id, wait).await? {
+        Some(seen) => Some(seen),
+        None => integer_record(&service, &id, wait).await?,
     };
-    found.map(|record| answer(record, waiting.ask_again())).ok_or(Problem::NoSuchRequest { id })
+    found.map(answer).ok_or(Problem::NoSuchRequest { id })
 }
 
 /// A path cannot tell the string "7" from the integer 7, which a foreign sender may have used.
-async fn integer_record(service: &Service, id: &str, wait: Duration) -> Result<Option<Record>, Problem> {
+async fn integer_record(service: &Service, id: &str, wait: Duration) -> Result<Option<Seen>, Problem> {
     match RequestId::from_json(id) {
         Ok(integer) => settled(service, &integer, wait).await,
         Err(_) => Ok(None),
@@ -48,40 +57,44 @@ async fn integer_record(service: &Service, id: &str, wait: Duration) -> Result<O
 }
 
 /// The record once it is final, or as it is after `wait`. An unknown request is not waited for; a store that fails
-/// after the first look is, for it may be back in time.
-async fn settled(service: &Service, id: &RequestId, wait: Duration) -> Result<Option<Record>, Problem> {
+/// after the first look is, for it may be back in time. Who finds no place to wait gets what is known now, as after a
+/// wait in vain.
+async fn settled(service: &Service, id: &RequestId, wait: Duration) -> Result<Option<Seen>, Problem> {
+    let seen = |record: Option<Record>, ask_again| record.map(|record| Seen { record, ask_again });
     if wait.is_zero() {
-        return Ok(service.store.find(id).await?);
+        return Ok(seen(service.store.find(id).await?, ASK_AGAIN));
     }
     let deadline = tokio::time::Instant::now() + wait;
-    let place = service.waiters.join(id);
-    let mut is_first = true;
+    let (place, mut waits) = (service.waiters.join(id), None);
     loop {
         // Listening begins before the look, so that no end falls between the two.
         let woken = place.woken();
         let found = service.store.find(id).await;
         let is_worth_waiting = match &found {
             Ok(record) => record.as_ref().is_some_and(|record| !record.status.is_final()),
-            Err(_) => !is_first,
+            Err(_) => waits.is_some(),
         };
         if !is_worth_waiting {
-            return Ok(found?);
+            return Ok(seen(found?, ASK_AGAIN));
         }
-        is_first = false;
+        waits = waits.or_else(|| service.waiting.place());
+        if waits.is_none() {
+            return Ok(seen(found?, ASK_LATER));
+        }
         tokio::select! {
             () = woken => {}
-            () = tokio::time::sleep_until(deadline) => return Ok(found?),
-            () = service.stop.cancelled() => return Ok(found?),
+            () = tokio::time::sleep_until(deadline) => return Ok(seen(found?, ASK_AGAIN)),
+            () = service.stop.cancelled() => return Ok(seen(found?, ASK_AGAIN)),
         }
     }
 }
 
-fn answer(record: Record, soonest: i64) -> Response {
+fn answer(Seen { record, ask_again }: Seen) -> Response {
     let is_final = record.status.is_final();
     // Worth asking again: soon while it waits or works, not before its time while it waits for a retry.
     let seconds = match (record.status, record.next_attempt_at) {
-        (Status::Retrying, Some(next)) => (next.as_second() - jiff::Timestamp::now().as_second()).max(soonest),
-        _ => soonest,
+        (Status::Retrying, Some(next)) => (next.as_second() - jiff::Timestamp::now().as_second()).max(ask_again),
+        _ => ask_again,
     };
     let mut response = Json(record).into_response();
     if !is_final {

@@ -5,21 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use warren_messaging::duration;
 
-/// After how many seconds a client asks again, and one for whom there was no place to wait.
-const ASK_AGAIN: (i64, i64) = (1, 5);
-
 /// Places for clients that wait. Clones share them.
 #[derive(Clone)]
 pub struct Waiting {
     places: Arc<Semaphore>,
     all: usize,
-}
-
-/// A look-up's place, if it wants one and there is one.
-pub(super) struct Place {
-    time: Duration,
-    wanted: bool,
-    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Waiting {
@@ -42,23 +32,9 @@ impl Waiting {
         self.len() == 0
     }
 
-    /// Who finds no place is not refused: the answer is what is known now, as after a wait in vain.
-    pub(super) fn place(&self, time: Duration) -> Place {
-        let wanted = !time.is_zero();
-        let place = if wanted { self.places.clone().try_acquire_owned().ok() } else { None };
-        Place { time, wanted, place }
-    }
-}
-
-impl Place {
-    /// How long to wait.
-    pub(super) fn time(&self) -> Duration {
-        if self.place.is_some() { self.time } else { Duration::ZERO }
-    }
-
-    /// After how many seconds to ask again.
-    pub(super) fn ask_again(&self) -> i64 {
-        if self.wanted && self.place.is_none() { ASK_AGAIN.1 } else { ASK_AGAIN.0 }
+    /// A place, if there is one, until it is dropped.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.places.clone().try_acquire_owned().ok()
     }
 }
 
@@ -76,17 +52,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_finds_no_place_does_not_wait_and_asks_less_often() {
+    fn a_place_is_free_again_once_its_client_has_left() {
         let waiting = Waiting::new(1);
-        let minute = Duration::from_secs(60);
-        assert_eq!(waiting.place(Duration::ZERO).ask_again(), ASK_AGAIN.0);
-        let first = waiting.place(minute);
-        let second = waiting.place(minute);
-        assert_eq!((first.time(), first.ask_again()), (minute, ASK_AGAIN.0));
-        assert_eq!((second.time(), second.ask_again()), (Duration::ZERO, ASK_AGAIN.1));
+        let first = waiting.place();
+        assert_eq!((waiting.len(), waiting.place().is_none()), (1, true));
         drop(first);
         assert!(waiting.is_empty());
-        assert_eq!(waiting.place(minute).time(), minute);
+        assert!(waiting.place().is_some());
     }
 
     #[test]
