@@ -21,7 +21,7 @@ use warren_messaging::{
 };
 use warren_testkit::{broker, eventually, inputs};
 use warren_web_service::{
-    api::{Limits, Service, app},
+    api::{Limits, Service, Waiting, app},
     journal::Journal,
     metrics::Metrics,
     waiters::Waiters,
@@ -49,9 +49,15 @@ const PATHS: &[&str] = &[
 ];
 const QUERIES: &[&str] =
     &["wait=1ms", "wait=2h", "status=queued", "limit=2&cursor=9", "limit=1001", "a=b", "wait=%ff", "&&="];
-const BODIES: &[&str] = &[r#"{"data":"hello"}"#, r#"{"data":{"n": 1.50}}"#, r#"["hello"]"#, r#"{"data":1,"expiresIn":"5m"}"#,
-    r#"{"requestIds":["a",1],"rate":5}"#, r#"{"filter":{"reason":"expired","before":"2026-01-01T00:00:00Z"}}"#,
-    r#"{"from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z"}"#];
+const BODIES: &[&str] = &[
+    r#"{"data":"hello"}"#,
+    r#"{"data":{"n": 1.50}}"#,
+    r#"["hello"]"#,
+    r#"{"data":1,"expiresIn":"5m"}"#,
+    r#"{"requestIds":["a",1],"rate":5}"#,
+    r#"{"filter":{"reason":"expired","before":"2026-01-01T00:00:00Z"}}"#,
+    r#"{"from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z"}"#,
+];
 const HEADERS: [&str; 6] = ["content-type", "content-length", "accept", "transfer-encoding", "x-deadline", "expect"];
 const VALUES: &[&str] =
     &["application/json", "application/json; charset=utf-8", "application/vnd.a+json", "text/plain", "5", "chunked"];

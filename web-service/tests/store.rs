@@ -220,7 +220,7 @@ async fn an_error_with_any_character_is_kept(kind: StoreKind) {
 
 async fn what_a_later_version_added_is_no_hindrance(kind: StoreKind) {
     let (place, store) = open(kind).await;
-    record(&store, vec![change("a", 1, What::Submitted)]).await;
+    record(&store, vec![change("a", 1, submitted())]).await;
     place.execute("ALTER TABLE requests ADD COLUMN later TEXT").await;
     place
         .execute(
@@ -229,7 +229,7 @@ async fn what_a_later_version_added_is_no_hindrance(kind: StoreKind) {
         )
         .await;
     let again = place.open().await;
-    record(&again, vec![change("a", 2, succeeded(1, "7")), change("b", 3, What::Submitted)]).await;
+    record(&again, vec![change("a", 2, succeeded(1, "7")), change("b", 3, submitted())]).await;
     assert_eq!(found(&again, "a").await.result.expect("has one").get(), "7");
     let page = again.list(&Filter { status: None, before: None, limit: 5 }).await.expect("can be read");
     assert_eq!(page.records.len(), 2);
