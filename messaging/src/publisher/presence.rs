@@ -4,7 +4,7 @@
 use crate::{
     link::LinkError,
     message::Role,
-    topology::{QueuePlan, REQUEST_KEY, TopologyPlan, check},
+    topology::{REQUEST_KEY, TopologyPlan, check},
 };
 use futures::{FutureExt as _, future::BoxFuture};
 use lapin::Connection;
@@ -13,9 +13,10 @@ use tokio::time::{Interval, interval};
 
 /// How often it is looked when nothing seems wrong.
 const LOOK: Duration = Duration::from_secs(15);
-/// The same for who publishes requests beside a journal: that gets them all, so none comes back as unroutable, and each
-/// that is confirmed without a request queue is a promise that nobody works on.
-const LOOK_BESIDE_JOURNAL: Duration = Duration::from_secs(1);
+/// The same for who publishes requests. Beside the queue there may be a journal, of which this side is not told: that gets
+/// them all, so none comes back as unroutable, and each that is confirmed without a request queue is a promise that nobody
+/// works on.
+const LOOK_FOR_REQUESTS: Duration = Duration::from_secs(1);
 
 /// A look at a time, beside the publishing: in an alarm it takes as long as that lasts.
 pub(super) struct Presence<'a> {
@@ -28,8 +29,7 @@ pub(super) struct Presence<'a> {
 impl<'a> Presence<'a> {
     /// For a publisher of this role.
     pub(super) fn new(connection: &'a Connection, needs: &'a TopologyPlan, role: Role) -> Self {
-        let often = role == Role::Web && needs.queues.iter().any(is_shadowed);
-        let clock = interval(if often { LOOK_BESIDE_JOURNAL } else { LOOK });
+        let clock = interval(if role == Role::Web { LOOK_FOR_REQUESTS } else { LOOK });
         Self { connection, needs, clock, looking: None }
     }
 
@@ -57,10 +57,6 @@ impl<'a> Presence<'a> {
             }
         }
     }
-}
-
-fn is_shadowed(queue: &QueuePlan) -> bool {
-    queue.shadow.as_ref().is_some_and(|shadow| shadow.wanted)
 }
 
 /// Which of the queues for requests is missing. Of the others their consumers learn.

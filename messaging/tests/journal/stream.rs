@@ -144,7 +144,7 @@ async fn a_publisher_of_requests_notices_within_a_moment_that_only_the_journal_i
     publisher.publish(&request("a")).await.expect("is confirmed");
     vhost.channel().await.queue_delete("p.requests".into(), Default::default()).await.expect("is deleted");
     let is_missing = async || when(publisher.state(), |state| matches!(state, LinkState::TopologyMissing { .. }));
-    eventually("the publisher to notice", Duration::from_secs(20), is_missing).await;
+    eventually("the publisher to notice", Duration::from_secs(10), is_missing).await;
     assert!(matches!(publisher.publish(&request("b")).await, Err(PublishError::Unavailable(_))));
     declare(&connection, &plan).await.expect("is declared");
     publisher.ready().await;
