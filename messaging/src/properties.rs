@@ -55,7 +55,7 @@ proptest! {
     fn a_result_is_refused_or_reads_back_as_it_was(body in inputs::bodies(RESULTS)) {
         if let Ok(result) = message::read::<ResultBody<'_>>(&body) {
             prop_assert!(is_object(&body));
-            let written = message::result(&result.request_id, result.processing_results, 1);
+            let written = message::result(&result.request_id, result.processing_results, 1, 0);
             let again: ResultBody<'_> = message::read(&written.body).expect("what was written can be read");
             prop_assert_eq!(&again.request_id, &result.request_id);
             prop_assert_eq!(again.processing_results.get(), result.processing_results.get());
