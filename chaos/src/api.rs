@@ -178,7 +178,7 @@ mod tests {
         let (kind, later) = ((header::CONTENT_TYPE, "application/problem+json"), (header::RETRY_AFTER, "2"));
         let body = r#"{"type":"https://warren.dev/problems/not-confirmed"}"#;
         assert_eq!(judged(503, &[kind.clone(), later.clone()], body), "Refused(\"not-confirmed\")");
-        assert!(judged(503, &[kind.clone()], body).starts_with("Wrong"));
+        assert!(judged(503, std::slice::from_ref(&kind), body).starts_with("Wrong"));
         assert!(judged(503, &[later], body).starts_with("Wrong"));
         assert!(judged(500, &[kind], body).starts_with("Wrong"));
     }
