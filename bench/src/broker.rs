@@ -10,7 +10,7 @@ use lapin::{
 use std::path::Path;
 use warren_messaging::{
     broker,
-    link::connect,
+    link::{Frames, connect},
     message::{Outgoing, Request},
     topology::{Topology, declare::declare},
 };
@@ -36,7 +36,7 @@ impl Broker {
     pub async fn start(scratch: &Path) -> anyhow::Result<Self> {
         let node = Node::start(Settings { ephemeral: true, ..Settings::new(scratch.join("rabbitmq")) }).await?;
         let reached_at: broker::Broker = node.url().parse()?;
-        let connection = connect(&reached_at, "bench control").await?;
+        let connection = connect(&reached_at, "bench control", Frames::Small).await?;
         let topology = Topology::named("p");
         declare(&connection, &topology.plan()).await?;
         let control = connection.create_channel().await?;
@@ -62,7 +62,7 @@ impl Broker {
 
     /// Another connection.
     pub async fn connect(&self, name: &str) -> anyhow::Result<Connection> {
-        Ok(connect(&self.reached_at, name).await?)
+        Ok(connect(&self.reached_at, name, Frames::Large).await?)
     }
 
     /// Another connection's only channel, in confirm mode.

@@ -177,8 +177,6 @@ fn query(url: &Url) -> Result<AMQPQueryString, BrokerUrlError> {
     // up to 3: with 10 s that took 30 s, and with the broker's own default of 60 s it would take three minutes.
     query.heartbeat.get_or_insert(8);
     query.connection_timeout.get_or_insert(10_000);
-    // lapin reserves 64 frames per connection, 8 MiB at the broker's own 128 KiB; bodies are split into frames anyway.
-    query.frame_max.get_or_insert(32 * 1024);
     Ok(query)
 }
 

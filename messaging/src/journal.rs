@@ -10,7 +10,7 @@ pub use entry::Entry;
 
 use crate::{
     broker::Broker,
-    link::{LinkError, connect},
+    link::{Frames, LinkError, connect},
     topology::check::counts,
 };
 use futures::StreamExt as _;
@@ -92,7 +92,7 @@ impl Reader {
     /// # Errors
     /// See [`JournalError`].
     pub async fn open(broker: &Broker, name: &str, stream: &str, range: Range) -> Result<Self, JournalError> {
-        let connection = connect(broker, name).await?;
+        let connection = connect(broker, name, Frames::Large).await?;
         if counts(&connection, stream).await?.is_none() {
             return Err(JournalError::Missing { stream: stream.to_owned() });
         }

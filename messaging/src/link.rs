@@ -68,11 +68,32 @@ impl Opened<'_> {
     }
 }
 
+/// How large the frames of a connection may be. lapin reserves 64 of them. Bodies are split into as many as it takes, but
+/// headers come in one, and a connection that agreed on less than a message's headers need breaks whenever the broker
+/// delivers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frames {
+    /// 32 KiB, for who takes no messages of foreign senders: 2 MiB.
+    Small,
+    /// 128 KiB, more than which RabbitMQ grants no sender either: 8 MiB.
+    Large,
+}
+
+impl Frames {
+    fn bytes(self) -> u32 {
+        match self {
+            Self::Small => 32 * 1024,
+            Self::Large => 128 * 1024,
+        }
+    }
+}
+
 /// A connection to keep.
 pub struct Link {
     broker: Broker,
     name: String,
     needs: Option<TopologyPlan>,
+    frames: Frames,
     state: watch::Sender<LinkState>,
 }
 
@@ -82,7 +103,13 @@ impl Link {
     #[must_use]
     pub fn new(broker: impl Into<Broker>, name: impl Into<String>, needs: Option<TopologyPlan>) -> Self {
         let (state, _) = watch::channel(LinkState::Connecting { last_error: None });
-        Self { broker: broker.into(), name: name.into(), needs, state }
+        Self { broker: broker.into(), name: name.into(), needs, frames: Frames::Large, state }
+    }
+
+    /// The link, for who takes no messages of foreign senders.
+    #[must_use]
+    pub fn with_small_frames(self) -> Self {
+        Self { frames: Frames::Small, ..self }
     }
 
     /// What the link is doing, always the latest.
@@ -136,7 +163,7 @@ impl Link {
     }
 
     async fn open(&self) -> Result<Connection, LinkError> {
-        connect(&self.broker, &self.name).await
+        connect(&self.broker, &self.name, self.frames).await
     }
 
     async fn await_topology(&self, connection: &Connection) -> Result<(), LinkError> {
@@ -187,9 +214,11 @@ async fn missed_loss(connection: &Connection, stop: &CancellationToken) {
 /// # Errors
 /// The broker cannot be reached, is not the one that it should be, refuses the login or the virtual host, or does not
 /// answer in time.
-pub async fn connect(broker: &Broker, name: &str) -> Result<Connection, LinkError> {
+pub async fn connect(broker: &Broker, name: &str, frames: Frames) -> Result<Connection, LinkError> {
     let tls = broker.tls().map_err(|source| LinkError::NoAuthorities { source })?;
-    match tokio::time::timeout(CONNECT_TIMEOUT, open(broker.url.to_uri(), name, tls)).await {
+    let mut uri = broker.url.to_uri();
+    uri.query.frame_max = Some(frames.bytes());
+    match tokio::time::timeout(CONNECT_TIMEOUT, open(uri, name, tls)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(LinkError::from_connect(&broker.url, error)),
         Err(_) => Err(LinkError::NoAnswer { broker: broker.url.host_and_port() }),

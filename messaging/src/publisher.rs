@@ -108,7 +108,7 @@ impl Publisher {
         stop: CancellationToken,
     ) -> (Self, JoinHandle<()>) {
         let needs = Arc::new(settings.needs);
-        let link = Link::new(settings.broker, settings.name, Some((*needs).clone()));
+        let link = Link::new(settings.broker, settings.name, Some((*needs).clone())).with_small_frames();
         let (sender, jobs) = mpsc::channel(IN_FLIGHT);
         let publisher = Self { confirm_timeout: settings.confirm_timeout, jobs: sender, state: link.state() };
         let session = PublishSession { needs, jobs, report, contact: settings.contact };

@@ -12,7 +12,7 @@ mod topology;
 use lapin::Connection;
 use warren_messaging::{
     broker::Broker,
-    link::connect,
+    link::{Frames, connect},
     topology::{Topology, TopologyPlan, declare::declare},
 };
 use warren_testkit::broker::{self, Vhost};
@@ -24,7 +24,7 @@ fn address(vhost: &Vhost) -> Broker {
 /// A virtual host of the test's own in which the topology is declared.
 async fn declared(topology: &Topology) -> (Vhost, Connection, TopologyPlan) {
     let vhost = broker::vhost("messaging").await;
-    let connection = connect(&address(&vhost), "test").await.expect("connects");
+    let connection = connect(&address(&vhost), "test", Frames::Small).await.expect("connects");
     let plan = topology.plan();
     declare(&connection, &plan).await.expect("is declared");
     (vhost, connection, plan)

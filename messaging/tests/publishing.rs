@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     broker::Broker,
-    link::{LinkState, connect},
+    link::{Frames, LinkState, connect},
     message::{Outgoing, Report, Request, Role},
     publisher::{Contact, PublishError, Publisher, PublisherSettings},
     request_id::RequestId,
@@ -95,7 +95,7 @@ async fn a_missing_topology_is_waited_for_and_named() {
     .await;
     let refusal = publisher.publish(&request("a")).await.expect_err("there is no queue");
     assert!(refusal.to_string().contains("warren-operator local"), "{refusal}");
-    let connection = connect(&address(&vhost), "test").await.expect("connects");
+    let connection = connect(&address(&vhost), "test", Frames::Small).await.expect("connects");
     declare(&connection, &topology.plan()).await.expect("is declared");
     eventually("a publish", Duration::from_secs(5), async || publisher.publish(&request("a")).await).await;
 }

@@ -10,7 +10,7 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
-    link::{Link, LinkError, Opened, Session, connect},
+    link::{Frames, Link, LinkError, Opened, Session, connect},
     topology::{Topology, declare::declare},
 };
 use warren_testkit::{broker, eventually};
@@ -41,7 +41,7 @@ async fn publisher_and_consumer_come_back_and_every_confirmed_message_arrives() 
     let mut node = broker::private().await;
     let url = node.url().parse::<warren_messaging::broker::Broker>().expect("is an address");
     let topology = Topology::named("p");
-    let connection = connect(&url, "test").await.expect("connects");
+    let connection = connect(&url, "test", Frames::Small).await.expect("connects");
     declare(&connection, &topology.plan()).await.expect("is declared");
     drop(connection);
 

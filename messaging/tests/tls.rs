@@ -6,7 +6,7 @@ use std::{fs, time::Duration};
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     broker::{Broker, CaBundle},
-    link::{Link, LinkError, Opened, Session, connect},
+    link::{Frames, Link, LinkError, Opened, Session, connect},
 };
 use warren_rabbitmq_node::{Node, Settings, Tls};
 use warren_testkit::{broker, eventually, free_port};
@@ -53,7 +53,7 @@ async fn site() -> Site {
 }
 
 async fn refusal(broker: &Broker) -> LinkError {
-    connect(broker, "test").await.map(drop).expect_err("is refused")
+    connect(broker, "test", Frames::Small).await.map(drop).expect_err("is refused")
 }
 
 /// Holds the connection.
@@ -102,5 +102,6 @@ async fn a_link_connects_with_the_authoritys_certificate_and_otherwise_says_what
     let refused = refusal(&tls_port).await;
     assert!(matches!(refused, LinkError::NotAmqp { .. }), "{refused:?}");
 
-    let _: Connection = connect(&site.broker("amqp", "127.0.0.1", Some(&site.ca)), "test").await.expect("connects");
+    let _: Connection =
+        connect(&site.broker("amqp", "127.0.0.1", Some(&site.ca)), "test", Frames::Small).await.expect("connects");
 }

@@ -2,7 +2,7 @@
 
 use crate::{address, declared, is_bound};
 use warren_messaging::{
-    link::{LinkError, connect},
+    link::{Frames, LinkError, connect},
     topology::{
         QueueType, Topology,
         check::{self, Counts},
@@ -15,7 +15,7 @@ use warren_testkit::broker;
 async fn what_is_declared_is_what_the_broker_holds_and_declaring_again_changes_nothing() {
     let vhost = broker::vhost("messaging").await;
     let plan = Topology { max_length: Some(1000), ..Topology::named("p") }.plan();
-    let connection = connect(&address(&vhost), "test").await.expect("connects");
+    let connection = connect(&address(&vhost), "test", Frames::Small).await.expect("connects");
     declare(&connection, &plan).await.expect("is declared");
     declare(&connection, &plan).await.expect("is declared again");
 
@@ -36,7 +36,7 @@ async fn what_is_declared_is_what_the_broker_holds_and_declaring_again_changes_n
 #[tokio::test]
 async fn a_classic_topology_agrees_with_the_original_demos_plain_queues() {
     let vhost = broker::vhost("messaging").await;
-    let connection = connect(&address(&vhost), "test").await.expect("connects");
+    let connection = connect(&address(&vhost), "test", Frames::Small).await.expect("connects");
     let channel = connection.create_channel().await.expect("opens");
     for queue in ["processing.requests", "processing.results"] {
         let options = lapin::options::QueueDeclareOptions::durable();
@@ -50,7 +50,7 @@ async fn a_classic_topology_agrees_with_the_original_demos_plain_queues() {
 #[tokio::test]
 async fn a_queue_with_other_arguments_is_refused_with_both_values_and_the_way_out() {
     let vhost = broker::vhost("messaging").await;
-    let connection = connect(&address(&vhost), "test").await.expect("connects");
+    let connection = connect(&address(&vhost), "test", Frames::Small).await.expect("connects");
     declare(&connection, &Topology { max_length: Some(5), ..Topology::named("p") }.plan()).await.expect("is declared");
     let other = Topology { max_length: Some(7), ..Topology::named("p") };
     let refusal = declare(&connection, &other.plan()).await.expect_err("differs");
@@ -64,7 +64,7 @@ async fn a_queue_with_other_arguments_is_refused_with_both_values_and_the_way_ou
 #[tokio::test]
 async fn what_is_missing_is_named() {
     let vhost = broker::vhost("messaging").await;
-    let connection = connect(&address(&vhost), "test").await.expect("connects");
+    let connection = connect(&address(&vhost), "test", Frames::Small).await.expect("connects");
     let plan = Topology::named("p").plan();
     let missing = check::missing(&connection, &plan).await.expect("answers");
     assert_eq!(missing.first().map(String::as_str), Some("exchange p"));
@@ -80,11 +80,11 @@ async fn a_refused_login_and_an_unknown_vhost_are_told_apart_without_the_passwor
     let vhost = broker::vhost("messaging").await;
     let address = address(&vhost).url.host_and_port();
     let wrong = format!("amqp://guest:wr0ng@{address}/%2f").parse().expect("is an address");
-    let refusal = connect(&wrong, "test").await.expect_err("is refused");
+    let refusal = connect(&wrong, "test", Frames::Small).await.expect_err("is refused");
     assert!(matches!(&refusal, LinkError::LoginRefused { user, .. } if user == "guest"), "{refusal:?}");
     assert!(!format!("{refusal} {refusal:?}").contains("wr0ng"));
     let nowhere = format!("amqp://guest:guest@{address}/nowhere").parse().expect("is an address");
-    let refusal = connect(&nowhere, "test").await.expect_err("is refused");
+    let refusal = connect(&nowhere, "test", Frames::Small).await.expect_err("is refused");
     assert!(matches!(&refusal, LinkError::VhostRefused { vhost, .. } if vhost == "nowhere"), "{refusal:?}");
 }
 
@@ -92,7 +92,7 @@ async fn a_refused_login_and_an_unknown_vhost_are_told_apart_without_the_passwor
 async fn a_broker_that_is_not_there_is_named_with_its_port() {
     let port = warren_testkit::free_port();
     let url = format!("amqp://127.0.0.1:{port}").parse().expect("is an address");
-    let refusal = connect(&url, "test").await.expect_err("nobody listens");
+    let refusal = connect(&url, "test", Frames::Small).await.expect_err("nobody listens");
     assert!(matches!(refusal, LinkError::Unreachable { .. }), "{refusal:?}");
     assert!(refusal.to_string().contains(&format!("127.0.0.1:{port}")), "{refusal}");
 }
@@ -130,7 +130,7 @@ async fn a_refused_queue_does_not_keep_the_others_from_being_declared() {
 #[tokio::test]
 async fn a_web_side_that_somebody_else_runs_from_now_on_gets_results_alone() {
     let vhost = broker::vhost("messaging").await;
-    let connection = connect(&address(&vhost), "test").await.expect("connects");
+    let connection = connect(&address(&vhost), "test", Frames::Small).await.expect("connects");
     let managed = Topology::named("p");
     declare(&connection, &managed.plan()).await.expect("declared");
     declare(&connection, &Topology { web_managed: false, ..managed }.plan()).await.expect("declared");

@@ -103,7 +103,8 @@ impl Pipeline {
     /// After the broker was away.
     pub async fn reconnect(&mut self) {
         let url = self.url.parse().expect("is an address");
-        let back = async || link::connect(&url, "test").await.map_err(|error| format!("{error:?}"));
+        let back =
+            async || link::connect(&url, "test", link::Frames::Large).await.map_err(|error| format!("{error:?}"));
         eventually("the broker to be back", DEADLINE, back).await;
         (self.connection, self.channel) = open(&self.url).await;
     }
@@ -215,7 +216,7 @@ impl Pipeline {
 
 async fn open(url: &str) -> (Connection, Channel) {
     let url = url.parse().expect("is an address");
-    let connection = link::connect(&url, "test").await.expect("the broker answers");
+    let connection = link::connect(&url, "test", link::Frames::Large).await.expect("the broker answers");
     let channel = connection.create_channel().await.expect("opens");
     channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
     (connection, channel)

@@ -23,6 +23,20 @@ use warren_messaging::topology::QueueType;
 use warren_processor::Outcome;
 
 #[tokio::test]
+async fn headers_as_large_as_a_sender_may_send_cost_no_connection_and_are_left_behind() {
+    let pipeline = Pipeline::declared().await;
+    let worker = Embedded::start(&pipeline, Fails(|_| Outcome::again("busy")), &[]);
+    let mut headers = FieldTable::default();
+    headers.insert("x-mine".into(), AMQPValue::LongString("x".repeat(100_000).into()));
+    let properties = BasicProperties::default().with_headers(headers);
+    pipeline.send(br#"{"requestId":7,"requestData":1}"#, properties).await;
+    let dead = pipeline.dead().await;
+    assert_eq!(dead.header("x-attempt").as_deref(), Some("3"));
+    assert_eq!(dead.header("x-mine"), None);
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn a_request_that_keeps_failing_walks_through_the_tiers_and_ends_with_its_last_error() {
     let pipeline = Pipeline::declared().await;
     let worker = Embedded::start(&pipeline, Fails(|attempt| Outcome::again(format_args!("no luck {attempt}"))), &[]);

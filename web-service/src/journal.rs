@@ -6,7 +6,7 @@ use std::time::Duration;
 use warren_messaging::{
     broker::Broker,
     journal::Range,
-    link::{LinkError, connect},
+    link::{Frames, LinkError, connect},
     topology::{TopologyPlan, check},
 };
 
@@ -71,7 +71,7 @@ impl Journal {
     /// # Errors
     /// RabbitMQ cannot be asked.
     pub async fn missing(&self, wanted: &Wanted) -> Result<Option<Missing>, LinkError> {
-        let connection = connect(&self.broker, &self.connection).await?;
+        let connection = connect(&self.broker, &self.connection, Frames::Large).await?;
         let found = self.look(&connection, wanted).await;
         let _ = tokio::time::timeout(Duration::from_secs(2), connection.close(200, "seen".into())).await;
         Ok(found?)

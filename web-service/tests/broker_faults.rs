@@ -110,7 +110,12 @@ async fn a_broker_that_restarts_is_found_again_with_all_that_was_accepted() {
     node.start_again().await.expect("starts");
     web.ready().await;
     accepted.push(web.submit(json!(2)).await);
-    let connection = warren_messaging::link::connect(&node.url().parse().expect("is an address"), "test").await;
+    let connection = warren_messaging::link::connect(
+        &node.url().parse().expect("is an address"),
+        "test",
+        warren_messaging::link::Frames::Small,
+    )
+    .await;
     let channel = connection.expect("connects").create_channel().await.expect("opens");
     for id in accepted {
         let message = channel.basic_get("p.requests".into(), Default::default()).await.expect("answers");

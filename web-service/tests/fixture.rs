@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
-    link::connect,
+    link::{Frames, connect},
     topology::{Topology, declare::declare},
 };
 use warren_testkit::{
@@ -182,7 +182,7 @@ pub async fn result(vhost: &Vhost, id: &Value, results: Value) {
 }
 
 pub async fn declare_on(url: &str, topology: &Topology) {
-    let connection = connect(&url.parse().expect("is an address"), "test").await.expect("connects");
+    let connection = connect(&url.parse().expect("is an address"), "test", Frames::Small).await.expect("connects");
     declare(&connection, &topology.plan()).await.expect("is declared");
 }
 

@@ -38,7 +38,7 @@ const OF_THE_BROKER: [&str; 6] = ["x-death", "x-delivery-count", "x-acquired-cou
 const OF_THE_BROKER_PREFIXES: [&str; 2] = ["x-first-death-", "x-last-death-"];
 
 /// How large the headers may be that are carried on, in bytes. RabbitMQ closes the connection for a frame that is larger
-/// than was agreed on (32 KiB, see [`crate::broker_url`]), and headers come in one frame; ours need a place beside them.
+/// than was agreed on (32 KiB, see [`crate::link::Frames`]), and headers come in one frame; ours need a place beside them.
 const MOST_CARRIED: usize = 16 * 1024;
 
 /// The properties of a message that came in, read without trusting its sender.

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use lapin::{BasicProperties, options::BasicPublishOptions};
 use warren_messaging::{
     journal::{Entry, JournalError, Range, Reader},
-    link::connect,
+    link::{Frames, connect},
     message::{Request, retry},
     request_id::RequestId,
     topology::declare::declare,
@@ -149,7 +149,7 @@ async fn an_empty_journal_ends_at_once_and_a_missing_one_is_told() {
 async fn after_a_restart_of_the_broker_reading_goes_on_at_the_next_request() {
     let mut node = broker::private().await;
     let url: warren_messaging::broker::Broker = node.url().parse().expect("is an address");
-    let connection = connect(&url, "test").await.expect("connects");
+    let connection = connect(&url, "test", Frames::Small).await.expect("connects");
     declare(&connection, &kept(WEEK).plan()).await.expect("is declared");
     let channel = connection.create_channel().await.expect("opens");
     channel.confirm_select(Default::default()).await.expect("confirms");

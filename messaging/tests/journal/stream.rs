@@ -13,7 +13,7 @@ use lapin::{
 use std::{os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 use warren_messaging::{
     journal::{Range, Reader},
-    link::{LinkState, connect},
+    link::{Frames, LinkState, connect},
     publisher::PublishError,
     topology::{
         Journal, Topology, TopologyPlan, check,
@@ -200,7 +200,7 @@ async fn without_streams_the_pipeline_is_declared_all_the_same_and_the_refusal_s
     let settings = Settings { server: Some(without_streams(folder.path())), ..broker::private_settings() };
     let node = broker::start(settings).await;
     let address = node.url().parse().expect("is an address");
-    let again = async || -> Connection { connect(&address, "test").await.expect("connects") };
+    let again = async || -> Connection { connect(&address, "test", Frames::Small).await.expect("connects") };
     match declare(&again().await, &kept(WEEK).plan()).await {
         // RabbitMQ 4 has them always.
         Ok(declared) => assert!(declared.created.contains(&"queue p.journal".to_owned())),

@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::OwnedMutexGuard;
 use warren_messaging::{
     broker::Broker,
-    link::{self, LinkError},
+    link::{self, Frames, LinkError},
 };
 
 /// Its name on the broker's management page.
@@ -78,7 +78,7 @@ impl Brokers {
         if let Some(failed) = session.failed.as_ref().filter(|failed| Instant::now() < failed.until) {
             return Err(failed.error.clone());
         }
-        match link::connect(broker, NAME).await {
+        match link::connect(broker, NAME, Frames::Small).await {
             Ok(connection) => {
                 *session = Session { connection: Some(connection), failed: None };
                 Ok(InUse(session))

@@ -308,6 +308,7 @@ async fn open_gateway(pipeline: &str, first_port: u16, board: Board) -> Result<(
 
 fn keep_topology(plan: &Plan, board: Board, declared: Option<oneshot::Sender<()>>) -> Task {
     let link = Link::new(plan.broker.clone(), format!("warren-operator local {}", plan.name), None);
+    let link = link.with_small_frames();
     let keeper =
         Keeper { pipeline: plan.name.clone(), plan: plan.topology.plan(), board, declared, told: BTreeSet::new() };
     Task::start(|stop| link.keep(keeper, stop))

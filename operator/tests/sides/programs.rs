@@ -55,7 +55,7 @@ impl Pipeline {
         let retry = RetryPolicy { max_attempts: 3, initial_delay, factor: 2, max_delay };
         let (vhost, topology) = (vhost(label).await, Topology { queue_type, retry, ..Topology::named("p") });
         let broker = vhost.url().parse().expect("is an address");
-        let connection = link::connect(&broker, "test").await.expect("connects");
+        let connection = link::connect(&broker, "test", link::Frames::Large).await.expect("connects");
         declare(&connection, &topology.plan()).await.expect("is declared");
         Self { vhost, topology }
     }

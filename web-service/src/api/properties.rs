@@ -5,7 +5,8 @@ use proptest::{option, prelude::*};
 use std::time::Duration;
 use warren_testkit::inputs;
 
-const SUBMITS: &[&str] = &[r#"{"data":"hello"}"#, r#"{"data":{"n": 1.50}}"#, r#"["hello"]"#, r#"{"data":1,"expiresIn":"5m"}"#];
+const SUBMITS: &[&str] =
+    &[r#"{"data":"hello"}"#, r#"{"data":{"n": 1.50}}"#, r#"["hello"]"#, r#"{"data":1,"expiresIn":"5m"}"#];
 const WORDS: &[&str] = &["queued", "succeeded", "50", "-1", "9223372036854775807", "30s", "1m", "0s"];
 
 proptest! {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     broker::Broker,
     error_chain::Chain,
-    link::{LinkError, connect},
+    link::{Frames, LinkError, connect},
     message::{self, Incoming},
     request_id::RequestId,
 };
@@ -86,7 +86,7 @@ async fn pass(store: &Store, queue: &DeadLetterQueue, owner: &str) -> Result<usi
     if wanted.is_empty() || !store.take_lease(LEASE, owner).await? {
         return Ok(0);
     }
-    let connection = connect(&queue.broker, &queue.connection).await?;
+    let connection = connect(&queue.broker, &queue.connection, Frames::Large).await?;
     let walked = walk(&connection, queue, store, owner, wanted).await;
     // With its channel, which gives back what was not acknowledged.
     let _ = connection.close(200, "done".into()).await;
