@@ -19,7 +19,9 @@ fn with_journal(journal: &Value) -> String {
 async fn ids(vhost: &Vhost) -> BTreeSet<String> {
     let range = Range { since: jiff::Timestamp::UNIX_EPOCH, until: jiff::Timestamp::now(), resume_at: None };
     let address = vhost.url().parse().expect("is an address");
-    let mut reader = Reader::open(&address, "test", "p.journal", range).await.expect("opens");
+    // For a moment after a stream was declared RabbitMQ does not know it.
+    let mut reader =
+        eventually("the journal", SOON, async || Reader::open(&address, "test", "p.journal", range).await).await;
     let mut ids = BTreeSet::new();
     while let Some(entry) = reader.next().await.expect("is read") {
         ids.insert(entry.request_id().expect("has one").to_string());
@@ -32,6 +34,9 @@ async fn every_submit_is_kept_other_limits_are_refused_in_words_and_taking_it_aw
     let vhost = broker::vhost("journal").await;
     let mut local = Local::start(&with_journal(&json!({})), Some(&vhost.url())).await;
     let base = local.base("p").await;
+    // It is declared last: without it all the rest works.
+    let is_bound = async || vhost.bindings().await.iter().any(|binding| binding.destination == "p.journal");
+    eventually("the journal to be bound", SOON, is_bound).await;
     let first = local.submit(&base, json!(1)).await;
     local.record_when(&base, &first, "succeeded").await;
     assert_eq!(ids(&vhost).await, [first.clone()].into());
