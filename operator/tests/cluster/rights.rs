@@ -66,7 +66,7 @@ async fn do_everything(namespace: &Namespace, vhost: &Vhost) {
         pipeline(name, spec)
     };
     let scaling = json!({"maxReplicas": 2, "backlogPerReplica": 1, "idleSeconds": 0});
-    let processor = json!({"handler": {"demo": {"delay": "3s"}}, "scaling": scaling});
+    let processor = json!({"handler": {"demo": {"delay": "10s"}}, "scaling": scaling});
     let store = json!({"postgres": {"secretRef": {"name": "db", "key": "url"}}});
     let autoscaling = json!({"minReplicas": 2, "maxReplicas": 3});
     let shared = with("p", json!({"web": {"store": store, "autoscaling": autoscaling}, "processor": processor}));
@@ -78,8 +78,8 @@ async fn do_everything(namespace: &Namespace, vhost: &Vhost) {
     for name in ["p", "q"] {
         namespace.get_when("pp", name, "its queues", SOON, declared).await;
     }
-    // Requests without a web side: processors come and go.
-    for number in 0..2 {
+    // Requests without a web side: processors come and go. Enough for both, however late the second one is.
+    for number in 0..4 {
         vhost.publish("p", "request", json!({"requestId": number, "requestData": 1}).to_string()).await;
     }
     let ready = |count: i64| move |object: &Value| object["status"]["readyReplicas"].as_i64().unwrap_or(0) == count;
