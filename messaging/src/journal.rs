@@ -156,7 +156,7 @@ impl Reader {
         let delivery = delivery.ok_or_else(|| LinkError::Cancelled { queue: self.stream.clone() })??;
         self.unacked += 1;
         if self.unacked >= ACK_EVERY {
-            delivery.ack(BasicAckOptions { multiple: true }).await?;
+            self.channel.basic_ack(delivery.delivery_tag, BasicAckOptions { multiple: true }).await?;
             self.unacked = 0;
         }
         Ok(Entry::from(delivery))

@@ -196,14 +196,19 @@ impl Link {
     }
 }
 
-/// Until a connection has been lost for so long that its session, if it still runs, has missed it. lapin 4.12 forgets what
-/// it is told at the moment of a loss: of 60 cuts under traffic, 5 left a `Acker::ack` that never ended.
-/// A process that stops may take longer: it finishes what runs, with a connection or without.
-async fn missed_loss(connection: &Connection, stop: &CancellationToken) {
+/// Until a connection has been lost for so long that who still waits for it has missed that. lapin 4.12 forgets what it is
+/// told at the moment of a loss: of 60 cuts under traffic, 5 left a `Acker::ack` that never ended.
+pub async fn outlived(connection: &Connection) {
     while connection.status().connected() {
         tokio::time::sleep(LOSS_POLL).await;
     }
     tokio::time::sleep(LOSS_PATIENCE).await;
+}
+
+/// Until a session has outlived its connection. A process that stops may take longer: it finishes what runs, with a
+/// connection or without.
+async fn missed_loss(connection: &Connection, stop: &CancellationToken) {
+    outlived(connection).await;
     if stop.is_cancelled() {
         std::future::pending::<()>().await;
     }

@@ -137,11 +137,12 @@ impl Results {
 
     fn tell(&self, changes: &[Change]) {
         let ended = || changes.iter().filter(|change| change.is_final());
-        self.waiters.wake(ended().map(|change| &change.id));
         for change in ended() {
             let outcome = if matches!(change.what, What::Failed { .. }) { "failed" } else { "succeeded" };
             self.metrics.ended.get_or_create(&Outcome { outcome }).inc();
         }
+        // Last: who is woken may look at the counts.
+        self.waiters.wake(ended().map(|change| &change.id));
     }
 }
 

@@ -87,7 +87,7 @@ async fn replicas_that_start_together_on_an_empty_database_agree() {
         eventually("the store to be ready", SOON, async || store.health().failure().map_or(Ok(()), Err)).await;
     };
     futures::future::join_all((0..8).map(|_| open())).await;
-    assert_eq!(database.number("SELECT count(*) FROM _sqlx_migrations").await, 2);
+    assert_eq!(database.number("SELECT count(*) FROM _sqlx_migrations").await, 3);
     assert_eq!(database.number("SELECT count(*) FROM pipeline").await, 1);
     let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";

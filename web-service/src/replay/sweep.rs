@@ -21,13 +21,13 @@ use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     broker::Broker,
     error_chain::Chain,
-    link::{Frames, LinkError, connect},
+    link::{Frames, LinkError, connect, outlived},
     message::{self, Incoming},
     request_id::RequestId,
 };
 
 /// The pauses between two passes: the first, and the longest while some copies are not found.
-const PAUSES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(300)];
+const PAUSES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
 /// How many copies one pass looks for; their ids are held in memory.
 const MOST: u32 = 50_000;
 /// Only one replica looks at a time: each hides from the others what it holds.
@@ -37,7 +37,7 @@ const BATCH: u16 = 100;
 /// After so many batches the lease is renewed.
 const RENEW_AFTER: u32 = 10;
 /// How long a message that should be there may take: somebody else may have taken it.
-const SILENCE: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Where the copies are.
 pub struct DeadLetterQueue {
@@ -87,7 +87,10 @@ async fn pass(store: &Store, queue: &DeadLetterQueue, owner: &str) -> Result<usi
         return Ok(0);
     }
     let connection = connect(&queue.broker, &queue.connection, Frames::Large).await?;
-    let walked = walk(&connection, queue, store, owner, wanted).await;
+    let walked = tokio::select! {
+        walked = walk(&connection, queue, store, owner, wanted) => walked,
+        () = outlived(&connection) => Err(LinkError::ChannelClosed.into()),
+    };
     // With its channel, which gives back what was not acknowledged.
     let _ = connection.close(200, "done".into()).await;
     let (found, missed) = walked?.ends();
@@ -118,7 +121,7 @@ async fn walk(
         }
         left -= batch.len();
         for delivery in batch {
-            look(delivery, &mut wanted).await?;
+            look(&channel, delivery, &mut wanted).await?;
         }
         batches += 1;
         if batches % RENEW_AFTER == 0 && !store.take_lease(LEASE, owner).await? {
@@ -145,7 +148,7 @@ async fn batch(channel: &Channel, queue: &str, count: usize) -> lapin::Result<Ve
 }
 
 /// The message's data is gone from memory after this.
-async fn look(delivery: Delivery, wanted: &mut Wanted) -> lapin::Result<()> {
+async fn look(channel: &Channel, delivery: Delivery, wanted: &mut Wanted) -> lapin::Result<()> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct OnlyId {
@@ -153,7 +156,7 @@ async fn look(delivery: Delivery, wanted: &mut Wanted) -> lapin::Result<()> {
     }
     let Ok(OnlyId { request_id }) = message::read(&delivery.data) else { return Ok(()) };
     if wanted.take(&request_id, Incoming(&delivery.properties).replay()) {
-        delivery.ack(BasicAckOptions::default()).await?;
+        channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default()).await?;
     }
     Ok(())
 }

@@ -170,7 +170,8 @@ async fn one_of_two_replicas_works_on_a_job_and_the_other_goes_on_when_it_is_kil
     let twice = handled.twice(LETTERS);
     eprintln!("killed after {before} of {LETTERS}; {twice} were worked on twice");
     assert!(twice <= 2, "{twice} were worked on twice, a tenth of a second's worth is 2");
-    vhost.queue_when("p.dead", "all copies to be gone", SOON, |queue| queue.messages == 0).await;
+    // Maybe at the second pass, a minute after the first.
+    vhost.queue_when("p.dead", "all copies to be gone", 6 * SOON, |queue| queue.messages == 0).await;
 }
 
 /// Nobody notices that it is frozen; what its transaction has locked the other one needs.
