@@ -43,7 +43,7 @@ async fn who_may_edit_a_namespace_lists_and_replays_its_dead_letters_through_the
     let replayer = person(&site.namespace, "replayer", "--role=replayer").await;
     let processor = json!({"handler": {"demo": {"delay": "0s"}}, "scaling": {"minReplicas": 0}});
     site.apply(&pipeline("p", json!({"processor": processor}))).await;
-    site.ready_reason("p", "ScaledToZero", SOON).await;
+    site.ready("p").await;
     let base = site.base("p").await;
     // A processor has to be started first, which takes longer.
     let id = site.submit_whole(&base, json!({"data": "late", "expiresIn": "1ms"})).await;
