@@ -210,6 +210,8 @@ impl Range {
 /// Where a subscription begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Offset {
+    /// At the beginning.
+    First,
     /// At the last part of the stream that was written in one go.
     Last,
     /// At this place.
@@ -221,6 +223,7 @@ enum Offset {
 impl Offset {
     fn value(self) -> AMQPValue {
         match self {
+            Self::First => AMQPValue::LongString("first".into()),
             Self::Last => AMQPValue::LongString("last".into()),
             Self::Number(number) => AMQPValue::LongLongInt(i64::try_from(number).unwrap_or(i64::MAX)),
             Self::Time(time) => AMQPValue::Timestamp(u64::try_from(time.as_second()).unwrap_or_default()),
@@ -228,7 +231,18 @@ impl Offset {
     }
 }
 
-async fn subscribe(connection: &Connection, stream: &str, from: Offset) -> Result<(Channel, Consumer), JournalError> {
+/// Whether there is anything in a stream: by reading it, for what the broker counts of one is an estimate, and may be 0 for
+/// a moment though there is.
+pub(crate) async fn holds_any(connection: &Connection, stream: &str) -> lapin::Result<bool> {
+    let (channel, mut consumer) = subscribe(connection, stream, Offset::First).await?;
+    let first = tokio::time::timeout(FIRST, consumer.next()).await;
+    let _ = tokio::time::timeout(FAREWELL, channel.close(200, "seen".into())).await;
+    // One that is gone by now holds nothing either.
+    let Ok(Some(first)) = first else { return Ok(false) };
+    first.map(|_| true)
+}
+
+async fn subscribe(connection: &Connection, stream: &str, from: Offset) -> lapin::Result<(Channel, Consumer)> {
     let channel = connection.create_channel().await?;
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
     let mut arguments = FieldTable::default();

@@ -1,11 +1,12 @@
 //! Takes away what is no longer wanted: a retry tier, or all of a pipeline.
 
 use super::{
-    DeclareError, Object, Topology, TopologyPlan,
+    DeclareError, Object, QueuePlan, Topology, TopologyPlan,
     check::{Counts, survey},
     migrate::{ROUTED, delete_empty},
     object::{bind, counts, delete_queue, delete_unused_exchange, unbind},
 };
+use crate::journal;
 use lapin::Connection;
 use std::time::Duration;
 
@@ -100,7 +101,7 @@ pub async fn remove(connection: &Connection, plan: &TopologyPlan, removal: Remov
         if !busy.is_empty() {
             return Ok(Removed::Kept(busy));
         }
-        left = journal_with_requests(plan, &found);
+        left = journal_with_requests(connection, plan, &found).await?;
     }
     for queue in plan.queues.iter().rev().filter(|queue| Some(&queue.name) != left.as_ref()) {
         match removal {
@@ -144,9 +145,16 @@ fn busy(plan: &TopologyPlan, found: &[(String, Option<Counts>)]) -> Vec<(String,
 }
 
 /// The journal, if it holds anything.
-fn journal_with_requests(plan: &TopologyPlan, found: &[(String, Option<Counts>)]) -> Option<String> {
-    let mut streams = plan.queues.iter().zip(found).filter(|(queue, _)| queue.is_stream());
-    streams.find(|(_, (_, counts))| counts.is_some_and(|counts| counts.ready > 0)).map(|(queue, _)| queue.name.clone())
+async fn journal_with_requests(
+    connection: &Connection,
+    plan: &TopologyPlan,
+    found: &[(String, Option<Counts>)],
+) -> Result<Option<String>, DeclareError> {
+    let mut streams =
+        plan.queues.iter().zip(found).filter(|(queue, (_, counts))| queue.is_stream() && counts.is_some());
+    let Some((QueuePlan { name, .. }, _)) = streams.next() else { return Ok(None) };
+    let holds_any = journal::holds_any(connection, name).await.map_err(|error| DeclareError::unseen(name, error))?;
+    Ok(holds_any.then(|| name.clone()))
 }
 
 async fn delete_exchange(connection: &Connection, exchange: &str) -> Result<(), DeclareError> {
@@ -173,8 +181,5 @@ mod tests {
         let found: Vec<_> = plan.queues.iter().map(|queue| queue.name.clone()).zip(counts).collect();
         assert_eq!(found.len(), plan.queues.len());
         assert_eq!(busy(&plan, &found).into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["p.dead", "p.requests"]);
-        assert_eq!(journal_with_requests(&plan, &found), Some("p.journal".into()));
-        let empty = [found[..3].to_vec(), vec![("p.journal".into(), Some(Counts { ready: 0, consumers: 1 }))]].concat();
-        assert_eq!(journal_with_requests(&plan, &empty), None);
     }
 }
