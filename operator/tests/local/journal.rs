@@ -10,10 +10,10 @@ use warren_testkit::{
 };
 
 fn with_journal(journal: &Value) -> String {
-    let demo = json!({"handler": {"demo": {"delay": "0s"}}});
-    let topology = json!({"topology": {"journal": journal}}).to_string();
-    let topology = topology.trim_matches(['{', '}'].as_slice());
-    pipeline("p", demo).replace(r#""spec":{"#, &format!(r#""spec":{{{topology}}},"#))
+    let mut pipeline: Value =
+        serde_json::from_str(&pipeline("p", json!({"handler": {"demo": {"delay": "0s"}}}))).expect("is JSON");
+    pipeline["spec"]["topology"] = json!({"journal": journal});
+    pipeline.to_string()
 }
 
 async fn ids(vhost: &Vhost) -> BTreeSet<String> {
