@@ -174,7 +174,7 @@ impl Pipeline {
     pub async fn next(&self, queue: &str, kind: &str) -> Taken {
         let look = async || match self.take(queue).await {
             Some(taken) if taken.properties.kind().as_ref().is_some_and(|is| is.as_str() == kind) => Ok(taken),
-            other => Err(format!("{other:?} in {}", self.depths().await)),
+            other => Err(format!("{other:?}")),
         };
         eventually(&format!("a message of type {kind} in {queue}"), DEADLINE, look).await
     }
@@ -202,15 +202,6 @@ impl Pipeline {
     pub async fn settles_at(&self, queue: &str, depth: u32) {
         let look = async || when(self.depth(queue).await, |seen| *seen == depth);
         eventually(&format!("{queue} to hold {depth}"), DEADLINE, look).await;
-    }
-
-    /// Every queue with what is ready in it, for whoever reads a failure.
-    pub async fn depths(&self) -> String {
-        let mut text = String::new();
-        for queue in self.topology.plan().queues {
-            text.push_str(&format!("{}={} ", queue.name, self.depth(&queue.name).await));
-        }
-        text
     }
 }
 
