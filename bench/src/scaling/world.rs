@@ -32,6 +32,8 @@ use std::{collections::BTreeMap, time::Duration};
 const WRITE: Duration = Duration::from_millis(100);
 /// From the first submit at zero until the scaler knows of it.
 const WAKE: Duration = Duration::from_millis(20);
+/// From a look that is skipped to the next.
+const SKIPPED: Duration = Duration::from_secs(1);
 /// A run that takes this much longer than its load will never end.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
@@ -119,7 +121,9 @@ impl<'a> World<'a> {
             Event::Crash => self.crash(),
             Event::Look => {
                 self.look();
-                self.events.push(self.scaler.next_look(), Event::Look);
+                // A look that is skipped, since processors are being asked, does not move the scaler's clock.
+                let next = self.scaler.next_look();
+                self.events.push(if next > self.now { next } else { self.now + SKIPPED }, Event::Look);
             }
             Event::Wake => {
                 self.give_up();
