@@ -10,7 +10,7 @@ pub use entry::Entry;
 
 use crate::{
     broker::Broker,
-    link::{Frames, LinkError, connect},
+    link::{Frames, LinkError, connect, open_channel},
     topology::check::counts,
 };
 use futures::StreamExt as _;
@@ -243,7 +243,7 @@ pub(crate) async fn holds_any(connection: &Connection, stream: &str) -> lapin::R
 }
 
 async fn subscribe(connection: &Connection, stream: &str, from: Offset) -> lapin::Result<(Channel, Consumer)> {
-    let channel = connection.create_channel().await?;
+    let channel = open_channel(connection).await?;
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
     let mut arguments = FieldTable::default();
     arguments.insert("x-stream-offset".into(), from.value());

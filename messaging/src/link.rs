@@ -8,9 +8,11 @@
 //! worker has to look first whether its queues exist, must not retry a refused login as if it were a cut wire,
 //! and owes `/readyz` the reason for which it waits.
 
+mod channel;
 mod error;
 mod state;
 
+pub use channel::open_channel;
 pub use error::LinkError;
 pub use state::LinkState;
 

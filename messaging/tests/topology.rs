@@ -1,6 +1,7 @@
 //! Declaring a topology, and looking whether it is there.
 
 use crate::{address, declared, is_bound};
+use lapin::Connection;
 use warren_messaging::{
     link::{Frames, LinkError, connect},
     topology::{
@@ -73,6 +74,33 @@ async fn what_is_missing_is_named() {
     assert!(check::missing(&connection, &plan).await.expect("answers").is_empty());
     assert_eq!(check::counts(&connection, "p.requests").await.expect("answers"), Some(Counts::default()));
     assert_eq!(check::counts(&connection, "p.nothing").await.expect("answers"), None);
+}
+
+/// lapin 4.12 answers on a new channel with the error of an earlier one of the same number.
+#[tokio::test]
+async fn looks_at_missing_queues_never_spoil_later_looks_and_one_that_finds_no_channel_says_so() {
+    const CHANNELS: usize = 8;
+    let vhost = broker::vhost("messaging").await;
+    let url = format!("{}?channel_max={CHANNELS}", vhost.url());
+    let properties = lapin::ConnectionProperties::default();
+    let connection = Connection::connect(&url, properties).await.expect("connects");
+    declare(&connection, &Topology::named("p").plan()).await.expect("is declared");
+    let missing = async || check::counts(&connection, "p.nothing").await;
+    let there = async || check::counts(&connection, "p.requests").await.expect("answers").is_some();
+    for _ in 0..3 {
+        assert_eq!(missing().await.expect("answers"), None);
+        for _ in 0..2 * CHANNELS {
+            assert!(there().await, "p.requests is there all the time");
+        }
+    }
+    let mut answers = (0..CHANNELS).map(|_| missing());
+    let last = loop {
+        match answers.next().expect("each uses a number up").await {
+            Ok(found) => assert_eq!(found, None),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(last.kind(), lapin::ErrorKind::ChannelsLimitReached), "{last:?}");
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
-    link::{LinkError, Opened, Session},
+    link::{LinkError, Opened, Session, open_channel},
     message::untouched,
     topology::QueueType,
 };
@@ -93,7 +93,7 @@ impl<H: Handler> ConsumeSession<H> {
     }
 
     async fn open(&self, connection: &Connection) -> Result<Channel, LinkError> {
-        let channel = connection.create_channel().await?;
+        let channel = open_channel(connection).await?;
         // Prefetch is what may be in work, no more: a crash costs each prefetched request one delivery.
         channel.basic_qos(self.worker.capacity, BasicQosOptions::default()).await?;
         Ok(channel)

@@ -21,7 +21,7 @@ use lapin::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
-use warren_messaging::link::{LinkError, Opened, Session};
+use warren_messaging::link::{LinkError, Opened, Session, open_channel};
 
 /// How many messages the broker sends ahead. They are held in memory, so this times the largest result has to fit
 /// into the process.
@@ -58,7 +58,7 @@ enum Ended {
 impl Session for Results {
     async fn serve(&mut self, opened: Opened<'_>) -> Result<(), LinkError> {
         loop {
-            let channel = opened.connection.create_channel().await?;
+            let channel = open_channel(opened.connection).await?;
             channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
             let mut consumer = self.consume(&channel).await?;
             opened.ready();

@@ -28,9 +28,9 @@ pub(super) struct Tail {
 /// The end of the stream as of now; `None` when it is empty.
 pub(super) async fn find(connection: &Connection, stream: &str) -> Result<Option<Tail>, JournalError> {
     let (channel, mut consumer) = subscribe(connection, stream, Offset::Last).await?;
-    let tail = match next(&mut consumer, stream, patience(connection, stream).await?).await? {
+    let tail = match next(&channel, &mut consumer, stream, patience(connection, stream).await?).await? {
         None => None,
-        Some(first) => Some(Tail { first, last: read_on(connection, &mut consumer, stream, first).await? }),
+        Some(first) => Some(Tail { first, last: read_on(connection, &channel, &mut consumer, stream, first).await? }),
     };
     close(&channel).await;
     Ok(tail)
@@ -39,7 +39,7 @@ pub(super) async fn find(connection: &Connection, stream: &str) -> Result<Option
 /// The first place at or behind `from`, if there is any yet.
 pub(super) async fn first(connection: &Connection, stream: &str, from: Offset) -> Result<Option<u64>, JournalError> {
     let (channel, mut consumer) = subscribe(connection, stream, from).await?;
-    let first = next(&mut consumer, stream, QUIET).await?;
+    let first = next(&channel, &mut consumer, stream, QUIET).await?;
     close(&channel).await;
     Ok(first)
 }
@@ -53,13 +53,14 @@ async fn patience(connection: &Connection, stream: &str) -> Result<Duration, Jou
 /// Reads until nothing more comes, though the broker answers.
 async fn read_on(
     connection: &Connection,
+    channel: &Channel,
     consumer: &mut Consumer,
     stream: &str,
     first: u64,
 ) -> Result<u64, JournalError> {
     let (begun, mut last) = (Instant::now(), first);
     while begun.elapsed() < ENOUGH {
-        match next(consumer, stream, QUIET).await? {
+        match next(channel, consumer, stream, QUIET).await? {
             Some(offset) => last = last.max(offset),
             None => {
                 check::counts(connection, stream).await?;
@@ -70,10 +71,16 @@ async fn read_on(
     Ok(last)
 }
 
-async fn next(consumer: &mut Consumer, stream: &str, patience: Duration) -> Result<Option<u64>, JournalError> {
+/// Acknowledged over the channel: lapin's `Delivery::ack` may never end when the connection is lost meanwhile.
+async fn next(
+    channel: &Channel,
+    consumer: &mut Consumer,
+    stream: &str,
+    patience: Duration,
+) -> Result<Option<u64>, JournalError> {
     let Ok(delivery) = timeout(patience, consumer.next()).await else { return Ok(None) };
     let delivery = delivery.ok_or_else(|| LinkError::Cancelled { queue: stream.to_owned() })??;
-    delivery.ack(BasicAckOptions::default()).await?;
+    channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default()).await?;
     Ok(Incoming(&delivery.properties).stream_offset())
 }
 

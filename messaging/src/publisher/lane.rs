@@ -8,7 +8,7 @@
 //! was woken for another reason, such as that its last byte was sent, comes up early.
 
 use super::{IN_FLIGHT, Job, PublishError};
-use crate::message::Outgoing;
+use crate::{link::open_channel, message::Outgoing};
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use lapin::{
     Channel, Confirmation, Connection,
@@ -48,7 +48,7 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) async fn open(connection: &Connection, exchange: Arc<str>) -> lapin::Result<Self> {
-        let channel = connection.create_channel().await?;
+        let channel = open_channel(connection).await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         Ok(Self { exchange, channel, in_flight: FuturesUnordered::new(), strays: HashSet::new() })
     }

@@ -1,7 +1,7 @@
 //! A worker's reports, apart from what is confirmed, and the orders that come back.
 
 use crate::{
-    link::LinkError,
+    link::{LinkError, open_channel},
     message::{self, Order, Report},
     topology::orders,
 };
@@ -38,7 +38,7 @@ pub(super) enum Turn {
 
 impl Reporting {
     pub(super) async fn open(connection: &Connection, exchange: Arc<str>, contact: Contact) -> lapin::Result<Self> {
-        let channel = connection.create_channel().await?;
+        let channel = open_channel(connection).await?;
         let incoming = match contact.orders {
             Some(_) => Some(orders::listen(&channel).await?),
             None => None,

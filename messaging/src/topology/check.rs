@@ -1,6 +1,7 @@
 //! Looks whether a topology is there and how full it is, changing nothing. Workers do this at each connect.
 
 use super::{Object, TopologyPlan};
+use crate::link::open_channel;
 use futures::future::try_join_all;
 use lapin::{
     Channel, Connection, ExchangeKind,
@@ -72,14 +73,14 @@ pub async fn survey(connection: &Connection, plan: &TopologyPlan) -> lapin::Resu
 /// The connection failed, or the broker refused to answer.
 pub async fn counts(connection: &Connection, queue: &str) -> lapin::Result<Option<Counts>> {
     // A channel of its own: the 404 of a missing queue closes it.
-    let channel = connection.create_channel().await?;
+    let channel = open_channel(connection).await?;
     let answer = look_at(&channel, queue).await;
     close_if_found(&channel, answer).await
 }
 
 /// All asked at once on one channel, whose first 404 ends it: `None` when any queue is missing.
 async fn all_counts(connection: &Connection, plan: &TopologyPlan) -> lapin::Result<Option<Vec<Counts>>> {
-    let channel = connection.create_channel().await?;
+    let channel = open_channel(connection).await?;
     let answers = try_join_all(plan.queues.iter().map(|queue| look_at(&channel, &queue.name))).await;
     close_if_found(&channel, answers).await
 }
@@ -91,7 +92,7 @@ async fn look_at(channel: &Channel, queue: &str) -> lapin::Result<Counts> {
 }
 
 async fn exchange_exists(connection: &Connection, exchange: &str) -> lapin::Result<bool> {
-    let channel = connection.create_channel().await?;
+    let channel = open_channel(connection).await?;
     let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
     let answer = channel.exchange_declare(exchange.into(), ExchangeKind::Direct, options, FieldTable::default()).await;
     Ok(close_if_found(&channel, answer).await?.is_some())

@@ -3,6 +3,7 @@
 pub use super::DeclareError;
 
 use super::{QueuePlan, TopologyPlan, check, object};
+use crate::link::open_channel;
 use futures::future::try_join_all;
 use lapin::{Channel, Connection};
 
@@ -35,7 +36,7 @@ pub async fn declare(connection: &Connection, plan: &TopologyPlan) -> Result<Dec
 /// On one channel, without a wait in between: all exists, so the order does not matter. Only the bindings wait until
 /// no queue was refused, lest a queue be bound that [`super::migrate`] has just unbound.
 async fn all_at_once(connection: &Connection, plan: &TopologyPlan) -> lapin::Result<()> {
-    let channel = connection.create_channel().await?;
+    let channel = open_channel(connection).await?;
     object::exchange_on(&channel, &plan.exchange).await?;
     try_join_all(plan.queues.iter().map(|queue| object::queue_on(&channel, queue))).await?;
     let (queues, exchange) = (&plan.queues, plan.exchange.as_str());

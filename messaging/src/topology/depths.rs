@@ -5,6 +5,7 @@
 //! alone.
 
 use super::check::is_not_found;
+use crate::link::open_channel;
 use futures::future::{BoxFuture, FutureExt as _, try_join_all};
 use lapin::{Channel, Connection, options::QueueDeclareOptions, types::FieldTable};
 use std::collections::HashMap;
@@ -63,7 +64,7 @@ impl Lane {
         if let Some(channel) = self.0.as_ref().filter(|channel| channel.status().connected()) {
             return Ok(channel.clone());
         }
-        let channel = connection.create_channel().await?;
+        let channel = open_channel(connection).await?;
         self.0 = Some(channel.clone());
         Ok(channel)
     }

@@ -5,6 +5,7 @@ use super::{
     DeclareError, QueuePlan, Shadow,
     check::{self, Counts, is_not_found},
 };
+use crate::link::open_channel;
 use lapin::{
     Channel, Connection, ExchangeKind,
     options::{
@@ -170,7 +171,7 @@ pub(super) async fn unbind_on(channel: &Channel, exchange: &str, queue: &str, ke
 }
 
 async fn open(connection: &Connection, object: &Object) -> Result<Channel, DeclareError> {
-    connection.create_channel().await.map_err(|error| DeclareError::of(object.clone(), error))
+    open_channel(connection).await.map_err(|error| DeclareError::of(object.clone(), error))
 }
 
 /// A refusal has closed the channel already.

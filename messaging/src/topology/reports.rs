@@ -1,6 +1,7 @@
 //! Listening to the workers' reports of many pipelines.
 
 use super::{STATS_KEY, check::is_not_found};
+use crate::link::open_channel;
 use futures::future::{BoxFuture, FutureExt as _, try_join_all};
 use lapin::{
     Channel, Connection, Consumer,
@@ -29,7 +30,7 @@ impl ReportQueue {
     pub async fn open(connection: &Connection, exchange: &str) -> lapin::Result<Self> {
         // Another operator, or this one's last connection, may still have its own.
         let name = format!("{exchange}.scaling.{}", jiff::Timestamp::now().as_nanosecond());
-        let channel = connection.create_channel().await?;
+        let channel = open_channel(connection).await?;
         let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
         let mut arguments = FieldTable::default();
         arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(WORTHLESS_AFTER));
@@ -47,7 +48,7 @@ impl ReportQueue {
     pub fn bind<'a>(&'a self, connection: &'a Connection, exchanges: &'a [String]) -> BoxFuture<'a, lapin::Result<()>> {
         async move {
             // A channel of their own: the answer to a missing exchange closes it.
-            let channel = connection.create_channel().await?;
+            let channel = open_channel(connection).await?;
             match try_join_all(exchanges.iter().map(|exchange| self.bind_one(&channel, exchange))).await {
                 Ok(_) => return channel.close(200, "bound".into()).await,
                 Err(error) if is_not_found(&error) => {}
@@ -68,7 +69,7 @@ impl ReportQueue {
     /// # Errors
     /// The connection is of no more use.
     pub async fn unbind(&self, connection: &Connection, exchange: &str) -> lapin::Result<()> {
-        let (channel, key) = (connection.create_channel().await?, STATS_KEY.into());
+        let (channel, key) = (open_channel(connection).await?, STATS_KEY.into());
         channel.queue_unbind(self.name.clone(), exchange.into(), key, FieldTable::default()).await?;
         channel.close(200, "unbound".into()).await
     }

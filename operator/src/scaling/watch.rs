@@ -17,7 +17,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 use warren_messaging::{
-    link::{LinkError, Opened, Session},
+    link::{LinkError, Opened, Session, open_channel},
     message,
     topology::{depths::Lanes, orders, reports::ReportQueue},
 };
@@ -107,7 +107,7 @@ impl Watch {
 
 impl Session for Watch {
     async fn serve(&mut self, opened: Opened<'_>) -> Result<(), LinkError> {
-        self.scalers.orders.open(opened.connection.create_channel().await?);
+        self.scalers.orders.open(open_channel(opened.connection).await?);
         let scalers = self.scalers.clone();
         let result = tokio::select! {
             result = self.watch(&opened) => result,

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     broker::Broker,
     error_chain::Chain,
-    link::{Frames, LinkError, connect, outlived},
+    link::{Frames, LinkError, connect, open_channel, outlived},
     message::{self, Incoming},
     request_id::RequestId,
 };
@@ -111,7 +111,7 @@ async fn walk(
     owner: &str,
     mut wanted: Wanted,
 ) -> Result<Wanted, SweepError> {
-    let channel = connection.create_channel().await?;
+    let channel = open_channel(connection).await?;
     channel.basic_qos(BATCH, BasicQosOptions::default()).await?;
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let declared = channel.queue_declare(queue.queue.as_str().into(), options, FieldTable::default()).await?;
