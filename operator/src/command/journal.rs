@@ -1,6 +1,6 @@
 //! `warren-operator journal replay`: runs what was sent within some time again.
 
-use super::dead_letters::{DeadLettersError, Format, moment, place::PlaceArguments, replay::follow};
+use super::dead_letters::{DeadLettersError, moment, place::PlaceArguments, replay::JobArguments};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -39,17 +39,8 @@ struct ReplayArguments {
     #[arg(long, value_name = "EXCHANGE")]
     into_exchange: Option<String>,
 
-    /// Requests per second at most
-    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    rate: u32,
-
-    /// Show how far it is until it has ended; the exit status tells whether all went well. Ctrl-C ends the waiting only
-    #[arg(long)]
-    wait: bool,
-
-    /// How to print the replay
-    #[arg(long, short, default_value = "text", value_name = "FORMAT")]
-    output: Format,
+    #[command(flatten)]
+    job: JobArguments,
 }
 
 /// Does it.
@@ -60,14 +51,14 @@ pub async fn run(arguments: JournalArguments) -> Result<(), DeadLettersError> {
     let Command::Replay(arguments) = arguments.command;
     let place = arguments.place.find().await?;
     let job = place.post("/api/v1/journal/replay", &wanted(&arguments)).await?;
-    follow(&place, job, arguments.wait, arguments.output).await
+    arguments.job.follow(&place, job).await
 }
 
 /// The call's body.
 fn wanted(arguments: &ReplayArguments) -> Value {
     let mut wanted = json!({
         "since": arguments.since.to_string(),
-        "rate": arguments.rate,
+        "rate": arguments.job.rate,
         "includeForgotten": arguments.include_forgotten,
     });
     if let Some(until) = arguments.until {

@@ -30,9 +30,16 @@ pub(super) struct ReplayArguments {
     #[arg(long, conflicts_with_all = ["reason", "since", "until"], help_heading = "Which")]
     all: bool,
 
+    #[command(flatten)]
+    job: JobArguments,
+}
+
+/// How fast a replay goes, and what is shown of it.
+#[derive(Args, Debug)]
+pub(in crate::command) struct JobArguments {
     /// Requests per second at most
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    rate: u32,
+    pub rate: u32,
 
     /// Show how far it is until it has ended; the exit status tells whether all went well. Ctrl-C ends the waiting only
     #[arg(long)]
@@ -47,30 +54,27 @@ pub(super) async fn run(arguments: ReplayArguments) -> Result<(), DeadLettersErr
     let wanted = wanted(&arguments)?;
     let place = arguments.place.find().await?;
     let job = place.post("/api/v1/dead-letters/replay", &wanted).await?;
-    follow(&place, job, arguments.wait, arguments.output).await
+    arguments.job.follow(&place, job).await
 }
 
-/// Tells of a job, and waits until it has ended if that is wanted.
-pub(in crate::command) async fn follow(
-    place: &Place,
-    mut job: Value,
-    waits: bool,
-    output: Format,
-) -> Result<(), DeadLettersError> {
-    if waits {
-        job = wait(place, job).await?;
+impl JobArguments {
+    /// Tells of a job, and waits until it has ended if that is wanted.
+    pub(in crate::command) async fn follow(&self, place: &Place, mut job: Value) -> Result<(), DeadLettersError> {
+        if self.wait {
+            job = wait(place, job).await?;
+        }
+        let text = match self.output {
+            Format::Json => pretty(&job),
+            Format::Text => format!("{}\n", show::job(&job)),
+        };
+        io::stdout().write_all(text.as_bytes())?;
+        if self.wait { judge(&job) } else { Ok(()) }
     }
-    let text = match output {
-        Format::Json => pretty(&job),
-        Format::Text => format!("{}\n", show::job(&job)),
-    };
-    io::stdout().write_all(text.as_bytes())?;
-    if waits { judge(&job) } else { Ok(()) }
 }
 
 /// The call's body. Nothing given is not all: that has to be said.
 fn wanted(arguments: &ReplayArguments) -> Result<Value, DeadLettersError> {
-    let rate = arguments.rate;
+    let rate = arguments.job.rate;
     if !arguments.ids.is_empty() {
         return Ok(json!({ "requestIds": arguments.ids, "rate": rate }));
     }
