@@ -5,6 +5,7 @@ mod broker_faults;
 mod broker_life;
 mod database_faults;
 mod fixture;
+mod given_up;
 mod journal;
 mod limits;
 mod properties;

@@ -2,6 +2,7 @@
 
 mod begin;
 mod create;
+mod give_up;
 mod job;
 mod journal;
 mod settle;

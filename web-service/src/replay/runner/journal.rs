@@ -122,12 +122,13 @@ impl Runner {
                 Granted::Lost | Granted::Ended => return Ok(Step::Ended),
                 Granted::Some(granted) => granted,
             };
-            let lost = std::mem::take(&mut taken.lost);
+            let (lost, heard) = (std::mem::take(&mut taken.lost), std::mem::take(&mut taken.heard));
             let in_hand = taken.in_hand(granted);
-            let count = in_hand.len() + lost.len();
+            let count = in_hand.len() + lost.len() + heard.len();
             let mut round =
                 self.publish(&work.publisher, in_hand, &mut work.pace, renewed + SEND_WITHIN, work.stop).await;
             round.failed.extend(lost);
+            round.published.extend(heard);
             let (waits, settled) = (round.waiting_for.is_some(), round.published.len() + round.failed.len());
             if count > 0 || waits {
                 self.settle(&work.job.job_id, round, work.stop).await;

@@ -183,7 +183,8 @@ async fn retry(connection: &mut PgConnection, rows: &[Retrying<'_>]) -> sqlx::Re
     Ok(())
 }
 
-/// The first end of the newest replay counts; others change nothing. Every replica hears of it with the commit.
+/// The first end of the newest replay counts; others change nothing. One at attempt 0 is no end that was heard of. Every
+/// replica hears of it with the commit.
 async fn end(connection: &mut PgConnection, rows: &[Ended<'_>]) -> sqlx::Result<()> {
     let insert = sqlx::query(
         "WITH recorded AS (
@@ -197,7 +198,7 @@ async fn end(connection: &mut PgConnection, rows: &[Ended<'_>]) -> sqlx::Result<
              error = excluded.error, next_attempt_at = NULL, replays = excluded.replays,
              started_at = CASE WHEN requests.replays < excluded.replays THEN NULL ELSE requests.started_at END
            WHERE requests.replays < excluded.replays
-              OR (requests.replays = excluded.replays AND requests.finished_at IS NULL)
+              OR (requests.replays = excluded.replays AND (requests.finished_at IS NULL OR requests.attempts = 0))
          )
          SELECT pg_notify($8, ids) FROM unnest($9::text[]) AS ids",
     );

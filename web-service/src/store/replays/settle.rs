@@ -1,6 +1,9 @@
 //! After publishing: what is on the queue for sure.
 
-use super::ITEMS_AND_LETTERS;
+use super::{
+    ITEMS_AND_LETTERS,
+    give_up::{GONE, give_up},
+};
 use crate::store::{
     row::corrupt,
     statements::{Statements, Value, Work, places},
@@ -12,7 +15,7 @@ use crate::store::{
 pub struct Round {
     /// Places of those that are on the queue.
     pub published: Vec<i64>,
-    /// Places of those that cannot be published.
+    /// Places of those that cannot be published any more; their records end, too.
     pub failed: Vec<i64>,
     /// What the others wait for.
     pub waiting_for: Option<String>,
@@ -28,6 +31,7 @@ impl Work for Settle {
 
     async fn run(&self, on: &mut Statements<'_>) -> sqlx::Result<u64> {
         let replayed = self.published(on).await?;
+        give_up(on, &self.job, &self.round.failed, GONE).await?;
         let failed = self.done_with(on, &self.round.failed).await?;
         let update = "UPDATE replay_jobs SET replayed = replayed + $2, failed = failed + $3, waiting_for = $4
                       WHERE id = $1 AND finished_at IS NULL";

@@ -118,7 +118,7 @@ async fn submit(connection: &mut SqliteConnection, rows: &[Submitted<'_>]) -> sq
     Ok(())
 }
 
-/// The first end of the newest replay counts; others change nothing.
+/// The first end of the newest replay counts; others change nothing. One at attempt 0 is no end that was heard of.
 async fn end(connection: &mut SqliteConnection, rows: &[Ended<'_>]) -> sqlx::Result<()> {
     let columns = "id, status, attempts, finished_at, result, reason, error, replays";
     let mut insert = QueryBuilder::<sqlx::Sqlite>::new(format!("INSERT INTO requests ({columns}) "));
@@ -139,7 +139,7 @@ async fn end(connection: &mut SqliteConnection, rows: &[Ended<'_>]) -> sqlx::Res
           error = excluded.error, next_attempt_at = NULL, replays = excluded.replays,
           started_at = CASE WHEN requests.replays < excluded.replays THEN NULL ELSE requests.started_at END
           WHERE requests.replays < excluded.replays
-             OR (requests.replays = excluded.replays AND requests.finished_at IS NULL)",
+             OR (requests.replays = excluded.replays AND (requests.finished_at IS NULL OR requests.attempts = 0))",
     );
     insert.build().persistent(rows.len() == 1).execute(connection).await?;
     Ok(())

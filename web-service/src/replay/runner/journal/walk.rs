@@ -49,6 +49,8 @@ pub(super) struct Taken {
     pub(super) left: Vec<(Request, u32, bool)>,
     /// Places of those that were in hand and are in the stream no longer.
     pub(super) lost: Vec<i64>,
+    /// Of those of which something was heard all the same: they are on the queue, or were.
+    pub(super) heard: Vec<i64>,
     /// Whether that was all.
     pub(super) is_last: bool,
 }
@@ -80,7 +82,7 @@ impl Walk {
                 Ok(Some(entry)) => self.look(entry, &mut taken),
                 Ok(None) => {
                     taken.is_last = true;
-                    taken.lost = mem::take(&mut self.in_hand).into_keys().collect();
+                    self.miss(&mut taken);
                     break;
                 }
                 // What was taken comes first; the next call meets the error again.
@@ -95,6 +97,13 @@ impl Walk {
     pub(super) fn forget(&mut self) {
         self.met.clear();
         self.read = 0;
+    }
+
+    /// What was not met is not there.
+    fn miss(&mut self, taken: &mut Taken) {
+        for (place, (_, is_heard)) in mem::take(&mut self.in_hand) {
+            if is_heard { taken.heard.push(place) } else { taken.lost.push(place) }
+        }
     }
 
     fn look(&mut self, entry: Entry, taken: &mut Taken) {
