@@ -46,13 +46,15 @@ impl Load {
     }
 
     /// What all workers together did since they were last seen. A counter that went back belongs to a process that
-    /// started anew under an old name, and a new worker began at zero: then all that it shows is new.
+    /// started anew under an old name: all that it shows is new. Of one that was never seen nobody knows since when it
+    /// counts: it may be new to this process only.
     fn progress(&mut self, workers: &[Worker]) -> (f64, f64) {
         let mut sums = (0.0, 0.0);
         for worker in workers {
             let (processed, busy) = counters(worker);
             let before = self.workers.insert(worker.name.clone(), (processed, busy));
-            let (earlier, busy_before) = before.filter(|(earlier, _)| *earlier <= processed).unwrap_or_default();
+            let Some(before) = before else { continue };
+            let (earlier, busy_before) = if before.0 <= processed { before } else { (0, 0.0) };
             sums.0 += to_f64(processed - earlier);
             sums.1 += (busy - busy_before).max(0.0);
         }
@@ -161,6 +163,16 @@ mod tests {
         }
         assert!(load.service_seconds().expect("is remembered") > 15.0);
         assert!(load.arrivals() < 0.001);
+    }
+
+    #[test]
+    fn what_a_worker_did_before_it_was_first_seen_is_no_load_of_now() {
+        let mut load = Load::default();
+        load.learn(&Observation::default());
+        for second in 1..10 {
+            load.learn(&at(second, 0, worker(10_000 + second, 5_000.0, 0)));
+        }
+        assert!(load.arrivals() < 1.1, "one per second, not {}", load.arrivals());
     }
 
     #[test]

@@ -29,6 +29,8 @@ const NEW_BURST: Duration = Duration::from_secs(10);
 /// The quickest start is forgotten by this factor with each one, so that an image that got slower is learned.
 const FORGET: f64 = 1.02;
 const LARGEST_WAVE: u32 = 1000;
+/// No more than these are remembered as on their way: a few waves of the largest.
+const MOST_STARTING: usize = 10_000;
 /// A replica that was asked for this long ago and was not heard of since has no room, or no image: most take seconds.
 const STUCK: Duration = Duration::from_secs(30);
 
@@ -37,10 +39,10 @@ const STUCK: Duration = Duration::from_secs(30);
 pub struct Starts {
     /// Workers that have reported.
     known: HashSet<String>,
-    /// When each replica that has not reported yet was asked for, oldest first.
-    asked: VecDeque<Duration>,
-    /// Replicas as they were last asked for.
-    replicas: u32,
+    /// Replicas that have not reported yet, oldest first.
+    asked: VecDeque<Asked>,
+    /// Replicas as they were last asked for, once that was seen.
+    replicas: Option<u32>,
     last_wave: Option<Duration>,
     /// Size of the next wave.
     wave: u32,
@@ -54,12 +56,21 @@ pub struct Starts {
     quickest: Option<Duration>,
 }
 
+/// A replica that has not reported yet.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    /// When it was asked for, or first seen.
+    at: Duration,
+    /// Whether it was seen to be asked for. One that was there before may report at once, and teaches nothing.
+    is_new: bool,
+}
+
 impl Default for Starts {
     fn default() -> Self {
         Self {
             known: HashSet::new(),
             asked: VecDeque::new(),
-            replicas: 0,
+            replicas: None,
             last_wave: None,
             wave: FIRST_WAVE,
             left: 0,
@@ -96,12 +107,14 @@ impl Starts {
 
     /// Takes note that `replicas` are asked for from `at` on.
     pub fn follow(&mut self, replicas: u32, at: Duration) {
-        for _ in self.replicas..replicas {
-            self.asked.push_back(at);
-        }
+        let is_new = self.replicas.is_some();
+        let added = replicas.saturating_sub(self.replicas.unwrap_or(0)) as usize;
+        // Somebody else may ask for millions.
+        let room = MOST_STARTING.saturating_sub(self.asked.len());
+        self.asked.extend(std::iter::repeat_n(Asked { at, is_new }, added.min(room)));
         // Whether those that went had arrived shows at the next look.
         self.asked.drain(..self.asked.len().saturating_sub(replicas as usize));
-        self.replicas = replicas;
+        self.replicas = Some(replicas);
     }
 
     /// How many may be added now: a new wave, or what is left of the last.
@@ -124,8 +137,8 @@ impl Starts {
         if self.left == 0 {
             self.wave = self.wave.saturating_mul(2).min(LARGEST_WAVE);
         }
-        self.follow(self.replicas + size, at);
-        self.on_its_way = u32::try_from(self.asked.len()).unwrap_or(u32::MAX);
+        self.follow(self.replicas.unwrap_or(0).saturating_add(size), at);
+        self.on_its_way = count(self.asked.iter().filter(|asked| asked.is_new));
     }
 
     /// How long a replica takes from being asked for to its first report.
@@ -143,13 +156,12 @@ impl Starts {
     /// How many of those may arrive any moment, and have work before they are heard of.
     #[must_use]
     pub fn arriving(&self, at: Duration) -> u32 {
-        let arriving = self.asked.iter().filter(|asked| !is_stuck(**asked, at)).count();
-        u32::try_from(arriving).unwrap_or(u32::MAX)
+        count(self.asked.iter().filter(|asked| at.saturating_sub(asked.at) < STUCK))
     }
 
     fn arrive(&mut self, at: Duration) {
-        let Some(asked) = self.asked.pop_front() else { return };
-        let took = at.saturating_sub(asked);
+        let Some(asked) = self.asked.pop_front().filter(|asked| asked.is_new) else { return };
+        let took = at.saturating_sub(asked.at);
         self.late |= self.quickest.is_some_and(|quickest| took > in_time(quickest));
         let remembered = self.quickest.map_or(took, |quickest| quickest.mul_f64(FORGET));
         self.quickest = Some(remembered.min(took));
@@ -167,13 +179,13 @@ impl Starts {
     }
 
     fn overdue(&self, at: Duration) -> bool {
-        let oldest = self.asked.front().map(|asked| at.saturating_sub(*asked));
+        let oldest = self.asked.iter().find(|asked| asked.is_new).map(|asked| at.saturating_sub(asked.at));
         oldest.zip(self.quickest).is_some_and(|(age, quickest)| age > in_time(quickest))
     }
 }
 
-fn is_stuck(asked: Duration, at: Duration) -> bool {
-    at.saturating_sub(asked) >= STUCK
+fn count<'a>(asked: impl Iterator<Item = &'a Asked>) -> u32 {
+    u32::try_from(asked.count()).unwrap_or(u32::MAX)
 }
 
 fn in_time(quickest: Duration) -> Duration {
@@ -231,6 +243,35 @@ mod tests {
             later += 60.0 + took;
             assert!(took < 2.2, "it has seen that nothing slows down, yet took {took}");
         }
+    }
+
+    #[test]
+    fn whoever_was_there_before_the_first_look_may_arrive_any_moment_and_teaches_nothing() {
+        let mut starts = Starts::default();
+        let seen = |second, replicas, workers: &[&str]| Observation {
+            at: Duration::from_secs(second),
+            replicas,
+            workers: workers.iter().map(|name| Worker { name: (*name).into(), ..Worker::default() }).collect(),
+            ..Observation::default()
+        };
+        starts.learn(&seen(10, 2, &[]));
+        assert_eq!(starts.arriving(Duration::from_secs(10)), 2);
+        starts.learn(&seen(11, 2, &["a", "b"]));
+        assert_eq!((starts.starting(), starts.start_time()), (0, START_GUESS));
+        starts.learn(&seen(12, 3, &["a", "b"]));
+        starts.learn(&seen(15, 3, &["a", "b", "c"]));
+        assert_eq!(starts.start_time(), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_number_beyond_all_measure_takes_no_room() {
+        let mut starts = Starts::default();
+        for replicas in [0, u32::MAX, 3, 10_000_000] {
+            starts.learn(&Observation { at: Duration::from_secs(1), replicas, ..Observation::default() });
+            assert!(starts.starting() <= MOST_STARTING, "{}", starts.starting());
+        }
+        starts.add(u32::MAX, Duration::from_secs(2));
+        assert!(starts.starting() <= MOST_STARTING, "{}", starts.starting());
     }
 
     #[test]
