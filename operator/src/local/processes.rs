@@ -3,7 +3,7 @@
 use super::{board::Board, side::Side};
 use crate::{
     labels,
-    scaling::fleet::{Change, Fleet, FleetError, Replicas},
+    scaling::fleet::{Change, Done, Fleet, FleetError, Replicas},
 };
 use futures::future::{BoxFuture, FutureExt as _};
 use std::sync::Arc;
@@ -27,16 +27,17 @@ impl Fleet for Processes {
         Some(Replicas { asked, ready: u32::try_from(ready).unwrap_or(u32::MAX) })
     }
 
-    fn set(&self, change: Change) -> BoxFuture<'_, Result<u32, FleetError>> {
+    fn set(&self, change: Change) -> BoxFuture<'_, Result<Done, FleetError>> {
         async move {
             let mut side = self.side.lock().await;
             // It ends, or changes to another plan; then there is nothing to be set.
-            let Some(side) = side.as_mut() else { return Ok(change.from) };
+            let Some(side) = side.as_mut() else {
+                return Ok(Done { replicas: change.from, ..Done::default() });
+            };
             let may_go = side.dispensable(&change.idle);
             let fewest = side.count().saturating_sub(u32::try_from(may_go.len()).unwrap_or(u32::MAX));
-            let to = change.to.max(fewest.min(change.from));
-            side.scale(to, &may_go);
-            Ok(to)
+            let replicas = change.to.max(fewest.min(change.from));
+            Ok(Done { replicas, going: side.scale(replicas, &may_go) })
         }
         .boxed()
     }

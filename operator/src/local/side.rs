@@ -67,8 +67,8 @@ impl Side {
     }
 
     /// Starts or ends replicas until there are `wanted`. Those named in `first` end first, then those with the highest
-    /// numbers; each takes its own time.
-    pub fn scale(&mut self, wanted: u32, first: &BTreeSet<String>) {
+    /// numbers; each takes its own time. Returns the names of those that end.
+    pub fn scale(&mut self, wanted: u32, first: &BTreeSet<String>) -> BTreeSet<String> {
         self.surroundings.board.want(&self.pipeline, self.plan.side, wanted);
         let mut numbers = 0..;
         while self.count() < wanted {
@@ -81,10 +81,12 @@ impl Side {
         let going = order.split_off(order.len().min(wanted as usize));
         let going: BTreeMap<_, _> =
             going.into_iter().filter_map(|number| Some((number, self.replicas.remove(&number)?))).collect();
+        let names = going.keys().map(|number| self.id(*number).to_string()).collect();
         self.ending.retain(|ending| !ending.is_finished());
         if !going.is_empty() {
             self.ending.push(tokio::spawn(end(going)));
         }
+        names
     }
 
     /// Ends all replicas, each in its own time, all at once.

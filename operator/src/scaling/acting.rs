@@ -1,8 +1,13 @@
 //! One change at a time, and what became of it.
 
-use super::{Scaled, cordon::Cordon, fleet::Change, metrics::Metrics};
+use super::{
+    Scaled,
+    cordon::Cordon,
+    fleet::{Change, FleetError},
+    metrics::Metrics,
+};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -74,32 +79,41 @@ impl Acting {
         async move {
             let Intent { scaled, change, addresses, cordon, decided } = intent;
             let grows = change.to > change.from;
-            let change = if grows { change } else { cordon.narrow(change, addresses).await };
+            let change = if grows { change } else { cordon.narrow(change, &addresses).await };
             let (from, to, because) = (change.from, change.to, change.because.clone());
             if to == from {
                 // Those that are idle have become busy; it is decided anew.
-                self.done(Ok(from));
-                return;
+                return self.kept();
             }
             let deadline = if grows { DEADLINE } else { SHRINK_DEADLINE };
             let set = tokio::time::timeout(deadline, scaled.fleet.set(change)).await;
             let (namespace, pipeline) = (&scaled.title.namespace, &scaled.title.name);
-            match set.unwrap_or(Err(super::fleet::FleetError::Slow)) {
-                Ok(set) => {
-                    metrics.written(decided.elapsed());
-                    tracing::info!(namespace, pipeline, from, to = set, "{because}");
-                    if set != from {
-                        cordon.carried_out();
+            match set.unwrap_or(Err(FleetError::Slow)) {
+                Ok(done) => {
+                    cordon.release(&addresses, &done.going).await;
+                    if done.replicas == from {
+                        return self.kept();
                     }
-                    self.done(Ok(set));
+                    metrics.written(decided.elapsed());
+                    tracing::info!(namespace, pipeline, from, to = done.replicas, "{because}");
+                    self.done(Ok(done.replicas));
                 }
                 Err(error) => {
+                    // Otherwise they may yet be ended, and hold as long as that may take.
+                    if error.is_refusal() {
+                        cordon.release(&addresses, &BTreeSet::new()).await;
+                    }
                     let error = Chain(&error).to_string();
                     let pause = self.done(Err(error.clone()));
                     tracing::warn!(namespace, pipeline, from, to, ?pause, "{error}; trying again");
                 }
             }
         }
+    }
+
+    /// Nothing was to be set after all, which says nothing about earlier attempts.
+    fn kept(&self) {
+        self.state().is_acting = false;
     }
 
     /// The pause until the next attempt.
@@ -135,6 +149,8 @@ mod tests {
         acting.settle();
         assert_eq!(acting.trouble(), None);
         acting.done(refused());
+        acting.kept();
+        assert_eq!(acting.trouble().as_deref(), Some("refused"));
         assert_eq!((acting.done(Ok(3)), acting.trouble()), (Duration::ZERO, None));
     }
 }

@@ -38,11 +38,9 @@ impl Cordon {
 
     /// What of a shrinking `change` stops nobody who is busy: with fewer who go, maybe none. `addresses` are those of idle
     /// workers, by name; who has none cannot be asked, and goes by what it said last.
-    pub async fn narrow(&self, change: Change, mut addresses: BTreeMap<String, String>) -> Change {
-        if self.orders.are_refused() {
-            addresses.clear();
-        }
-        let (asked, others) = candidates(&change, &addresses);
+    pub async fn narrow(&self, change: Change, addresses: &BTreeMap<String, String>) -> Change {
+        let nobody = BTreeMap::new();
+        let (asked, others) = candidates(&change, if self.orders.are_refused() { &nobody } else { addresses });
         let held = self.ask(&asked).await;
         let may_go = fill(held, others, change.leaving());
         narrowed(change, may_go)
@@ -70,14 +68,23 @@ impl Cordon {
         self.answers().holding.contains(worker)
     }
 
-    /// Those that were asked have gone.
-    pub fn carried_out(&self) {
-        self.answers().holding.clear();
+    /// Of those that were asked, these go, and the others take work again: until they say so they are kept
+    /// ([`Self::keeps`]).
+    pub async fn release(&self, addresses: &BTreeMap<String, String>, going: &BTreeSet<String>) {
+        let staying = {
+            let mut answers = self.answers();
+            answers.holding.retain(|name| !going.contains(name));
+            answers.holding.clone()
+        };
+        self.go_on(staying.iter().filter_map(|name| addresses.get(name))).await;
     }
 
     /// Asks all at these addresses; the names of those that take nothing more. The others are told to go on: one that was
     /// late would hold for nothing.
     async fn ask(&self, asked: &BTreeMap<String, String>) -> BTreeSet<String> {
+        if asked.is_empty() {
+            return BTreeSet::new();
+        }
         *self.answers() = Answers { awaited: asked.keys().cloned().collect(), holding: BTreeSet::new() };
         // Out of time: then those go that have answered.
         let _ = timeout(ANSWER, self.answered(asked)).await;
@@ -87,13 +94,17 @@ impl Cordon {
             answers.holding.clone()
         };
         let others = asked.iter().filter(|(name, _)| !holding.contains(*name));
-        let release = async {
-            for (_, address) in others {
+        self.go_on(others.map(|(_, address)| address)).await;
+        holding
+    }
+
+    async fn go_on(&self, addresses: impl Iterator<Item = &String>) {
+        let giving = async {
+            for address in addresses {
                 self.orders.give(address, Duration::ZERO).await;
             }
         };
-        let _ = timeout(ANSWER, release).await;
-        holding
+        let _ = timeout(ANSWER, giving).await;
     }
 
     async fn answered(&self, asked: &BTreeMap<String, String>) {

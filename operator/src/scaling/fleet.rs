@@ -37,6 +37,15 @@ impl Change {
     }
 }
 
+/// What became of a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// The number that was set: another one than was wanted when so many cannot go without ending a busy one.
+    pub replicas: u32,
+    /// Names of the idle workers that go.
+    pub going: BTreeSet<String>,
+}
+
 /// Why a number was not carried out. It is decided anew after a pause.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
@@ -48,15 +57,22 @@ pub enum FleetError {
     Slow,
 }
 
+impl FleetError {
+    /// Whether the number is certainly as it was: otherwise it may have come through, or may yet.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Api(kube::Error::Api(_)))
+    }
+}
+
 /// The processors of one pipeline.
 pub trait Fleet: Send + Sync {
     /// How many there are; `None` while there is nothing to be scaled.
     fn replicas(&self) -> Option<Replicas>;
 
-    /// Sets the number, removing idle ones first. The number that was set: another one than `change.to` when so many
-    /// cannot go without ending a busy one.
+    /// Sets the number, removing idle ones first.
     ///
     /// # Errors
     /// See [`FleetError`].
-    fn set(&self, change: Change) -> BoxFuture<'_, Result<u32, FleetError>>;
+    fn set(&self, change: Change) -> BoxFuture<'_, Result<Done, FleetError>>;
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use warren_testkit::{eventually, free_port, proxy::Proxy};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -14,15 +14,7 @@ async fn a_number_that_the_api_server_refuses_is_said_and_set_once_it_does_not()
     let Some(site) = Site::new("refused").await else { return };
     site.apply(&scaled("1s", json!({"maxReplicas": 3, "backlogPerReplica": 1, "idleSeconds": 0}))).await;
     site.ready("p").await;
-    let policy = format!("no-scaling-in-{}", site.namespace.name());
-    site.apply(&refusal(&policy, site.namespace.name())).await;
-    let probe = ["scale", "deployment", "p-web", "--replicas=0", "--dry-run=server"];
-    eventually("the policy to be in force", SECONDS, async || match site.namespace.kubectl(&probe).await {
-        Err(refusal) if refusal.contains("no scaling today") => Ok(()),
-        other => Err(format!("{other:?}")),
-    })
-    .await;
-
+    let policy = site.refuse_scaling().await;
     let ids = site.submit_many(6).await;
     let condition = site.scaling_reason("ScalingRefused").await;
     let message = condition["message"].as_str().unwrap_or_default();
@@ -30,12 +22,52 @@ async fn a_number_that_the_api_server_refuses_is_said_and_set_once_it_does_not()
     assert_eq!((site.processors().await, &condition["status"]), (0, &json!("False")));
     site.event("p", "ScalingRefused", SECONDS).await;
 
-    let kinds = "validatingadmissionpolicy,validatingadmissionpolicybinding";
-    site.namespace.kubectl(&["delete", kinds, &policy]).await.expect("are deleted");
+    site.allow_scaling(&policy).await;
     site.all_end_once(&ids).await;
     site.processors_when("sleep", |processors| processors == 0).await;
     site.scaling_reason("Idle").await;
     site.nobody_was_stopped_busy().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processors_that_may_not_be_ended_go_on_taking_work() {
+    let Some(site) = Site::new("stay").await else { return };
+    site.apply(&scaled("0s", json!({"minReplicas": 1, "maxReplicas": 1}))).await;
+    site.ready("p").await;
+    let policy = site.refuse_scaling().await;
+    site.apply(&scaled("0s", json!({"minReplicas": 0, "maxReplicas": 1, "idleSeconds": 0}))).await;
+    site.scaling_reason("ScalingRefused").await;
+    let base = site.base("p").await;
+    for number in 0..10 {
+        // It is asked to take nothing for ten seconds before it would go, and told at once that it does not.
+        let begun = Instant::now();
+        let id = site.submit(&base, json!(number)).await;
+        assert_eq!(site.outcome(&base, &id).await["status"], "succeeded");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+    site.scaling_reason("ScalingRefused").await;
+    site.allow_scaling(&policy).await;
+    site.processors_when("sleep", |processors| processors == 0).await;
+}
+
+impl Site {
+    /// Has the API server refuse every number of replicas here; the policy's name.
+    async fn refuse_scaling(&self) -> String {
+        let policy = format!("no-scaling-in-{}", self.namespace.name());
+        self.apply(&refusal(&policy, self.namespace.name())).await;
+        let probe = ["scale", "deployment", "p-web", "--replicas=0", "--dry-run=server"];
+        eventually("the policy to be in force", SECONDS, async || match self.namespace.kubectl(&probe).await {
+            Err(refusal) if refusal.contains("no scaling today") => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+        policy
+    }
+
+    async fn allow_scaling(&self, policy: &str) {
+        let kinds = "validatingadmissionpolicy,validatingadmissionpolicybinding";
+        self.namespace.kubectl(&["delete", kinds, policy]).await.expect("are deleted");
+    }
 }
 
 /// Refuses every number of replicas in a namespace.

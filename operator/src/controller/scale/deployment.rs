@@ -8,7 +8,7 @@ use super::{
 use crate::{
     crd::ProcessingPipeline,
     labels::{self, Side},
-    scaling::fleet::{Change, Fleet, FleetError, Replicas},
+    scaling::fleet::{Change, Done, Fleet, FleetError, Replicas},
 };
 use futures::future::{BoxFuture, FutureExt as _, try_join_all};
 use jiff::{SignedDuration, Timestamp};
@@ -49,8 +49,14 @@ impl DeploymentFleet {
         }
     }
 
-    /// Makes sure that those that go are idle; how many replicas are left then.
-    async fn prepare(&self, change: &Change) -> Result<u32, FleetError> {
+    /// Beside the rest: the number is set, whatever becomes of the Event.
+    fn tell(&self, change: Change) {
+        let (events, pipeline) = (self.events.clone(), self.pipeline.clone());
+        tokio::spawn(async move { events.scaled(&pipeline, &change).await });
+    }
+
+    /// Makes sure that those that go are idle; what may be done then.
+    async fn prepare(&self, change: &Change) -> Result<Done, FleetError> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let pods = api.list(&ListParams::default().labels(&self.selector)).await?;
         let staying = pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
@@ -60,7 +66,8 @@ impl DeploymentFleet {
         let marks = choice.mark.iter().map(|name| (name, json!(LOW)));
         let unmarks = choice.unmark.iter().map(|name| (name, Value::Null));
         try_join_all(marks.chain(unmarks).map(|(name, cost)| mark(&api, name, cost))).await?;
-        Ok(change.from - choice.going)
+        let leaving = u32::try_from(choice.going.len()).unwrap_or(u32::MAX);
+        Ok(Done { replicas: change.from.saturating_sub(leaving), going: choice.going })
     }
 }
 
@@ -111,14 +118,16 @@ impl Fleet for DeploymentFleet {
         Some(Replicas { asked: count(deployment.replicas).unwrap_or(1), ready })
     }
 
-    fn set(&self, change: Change) -> BoxFuture<'_, Result<u32, FleetError>> {
+    fn set(&self, change: Change) -> BoxFuture<'_, Result<Done, FleetError>> {
         async move {
-            let to = if change.to < change.from { self.prepare(&change).await? } else { change.to };
-            if to != change.from {
-                write(&self.client, &self.namespace, &self.name, to).await?;
-                self.events.scaled(&self.pipeline, &Change { to, ..change }).await;
+            let shrinks = change.to < change.from;
+            let done =
+                if shrinks { self.prepare(&change).await? } else { Done { replicas: change.to, ..Done::default() } };
+            if done.replicas != change.from {
+                write(&self.client, &self.namespace, &self.name, done.replicas).await?;
+                self.tell(Change { to: done.replicas, ..change });
             }
-            Ok(to)
+            Ok(done)
         }
         .boxed()
     }

@@ -47,8 +47,8 @@ pub struct Choice {
     pub mark: Vec<String>,
     /// Pods that lose it.
     pub unmark: Vec<String>,
-    /// How many may go.
-    pub going: u32,
+    /// Pods that go.
+    pub going: BTreeSet<String>,
 }
 
 /// Chooses at most `leaving` of `pods`, of which the `idle` ones are known to take nothing more.
@@ -69,14 +69,15 @@ pub fn choose(pods: &[Candidate], leaving: u32, idle: &BTreeSet<String>) -> Choi
             break;
         }
     }
-    let goes = |pod: &Candidate| going.iter().any(|chosen| chosen.name == pod.name);
+    let going: BTreeSet<String> = going.into_iter().map(|pod| pod.name.clone()).collect();
+    let goes = |pod: &Candidate| going.contains(&pod.name);
     let names = |wanted: &dyn Fn(&Candidate) -> bool| {
         pods.iter().filter(|pod| wanted(pod)).map(|pod| pod.name.clone()).collect()
     };
     Choice {
         mark: names(&|pod| goes(pod) && !pod.marked),
         unmark: names(&|pod| !goes(pod) && pod.marked),
-        going: u32::try_from(going.len()).unwrap_or(u32::MAX),
+        going: going.clone(),
     }
 }
 
@@ -101,16 +102,16 @@ mod tests {
     fn idle_pods_go_and_no_more_than_there_are() {
         let pods = ["a", "b", "c"].map(|name| pod(name, Stage::Ready, false));
         let choice = choose(&pods, 2, &names(&["a", "c"]));
-        assert_eq!(choice, Choice { mark: vec!["a".into(), "c".into()], unmark: vec![], going: 2 });
-        assert_eq!(choose(&pods, 3, &names(&["a"])).going, 1);
+        assert_eq!(choice, Choice { mark: vec!["a".into(), "c".into()], unmark: vec![], going: names(&["a", "c"]) });
+        assert_eq!(choose(&pods, 3, &names(&["a"])).going, names(&["a"]));
     }
 
     #[test]
     fn pods_that_will_not_start_go_first() {
         let pods = [pod("a", Stage::Ready, false), stuck("b", Stage::Unscheduled), stuck("c", Stage::Pending)];
         let choice = choose(&pods, 2, &names(&["a"]));
-        assert_eq!((choice.mark, choice.going), (vec!["b".into(), "c".into()], 2));
-        assert_eq!(choose(&pods, 3, &names(&["a"])).going, 3);
+        assert_eq!((choice.mark, choice.going), (vec!["b".into(), "c".into()], names(&["b", "c"])));
+        assert_eq!(choose(&pods, 3, &names(&["a"])).going, names(&["a", "b", "c"]));
     }
 
     #[test]
@@ -121,20 +122,20 @@ mod tests {
             assert_eq!(choose(&pods, 1, &idle), Choice::default(), "one that is {stage:?} may have a request");
         }
         let pods = [pod("a", Stage::Ready, false), pod("b", Stage::Pending, false), stuck("c", Stage::Pending)];
-        assert_eq!(choose(&pods, 2, &idle), Choice { mark: vec!["c".into()], unmark: vec![], going: 1 });
+        assert_eq!(choose(&pods, 2, &idle), Choice { mark: vec!["c".into()], unmark: vec![], going: names(&["c"]) });
     }
 
     #[test]
     fn an_idle_pod_that_is_not_ready_goes_first() {
         let pods = [pod("a", Stage::Ready, false), pod("b", Stage::Unready, false)];
         let choice = choose(&pods, 1, &names(&["a", "b"]));
-        assert_eq!(choice, Choice { mark: vec!["b".into()], unmark: vec![], going: 1 });
+        assert_eq!(choice, Choice { mark: vec!["b".into()], unmark: vec![], going: names(&["b"]) });
     }
 
     #[test]
     fn marks_of_an_earlier_time_are_used_or_taken_back() {
         let pods = [pod("a", Stage::Ready, false), pod("b", Stage::Ready, true), pod("c", Stage::Ready, true)];
         let choice = choose(&pods, 1, &names(&["a", "b"]));
-        assert_eq!(choice, Choice { mark: vec![], unmark: vec!["c".into()], going: 1 });
+        assert_eq!(choice, Choice { mark: vec![], unmark: vec!["c".into()], going: names(&["b"]) });
     }
 }

@@ -22,12 +22,12 @@ fn cordon() -> Cordon {
 
 /// Narrows a change while these are heard, one after the other.
 async fn narrow(change: Change, addressed: &[&str], heard: &[Worker]) -> Change {
-    let cordon = cordon();
+    let (cordon, addresses) = (cordon(), addresses(addressed));
     let hearing = async {
         tokio::task::yield_now().await;
         heard.iter().for_each(|worker| cordon.hear(worker));
     };
-    tokio::join!(cordon.narrow(change, addresses(addressed)), hearing).0
+    tokio::join!(cordon.narrow(change, &addresses), hearing).0
 }
 
 #[test]
@@ -80,18 +80,23 @@ async fn work_that_comes_meanwhile_keeps_all() {
         cordon.hear(&worker("a", 0, true));
         cordon.give_up();
     };
-    let narrowing = cordon.narrow(change(2, 0, &["a", "b"]), addresses(&["a", "b"]));
+    let addresses = addresses(&["a", "b"]);
+    let narrowing = cordon.narrow(change(2, 0, &["a", "b"]), &addresses);
     assert_eq!(tokio::join!(narrowing, coming).0.to, 2);
 }
 
 #[tokio::test]
 async fn who_was_asked_for_nothing_is_kept_until_it_goes_on() {
-    let cordon = cordon();
+    let (cordon, addresses) = (cordon(), addresses(&["a", "b"]));
     let hearing = async {
         tokio::task::yield_now().await;
-        cordon.hear(&worker("a", 0, true));
+        ["a", "b"].iter().for_each(|name| cordon.hear(&worker(name, 0, true)));
     };
-    tokio::join!(cordon.narrow(change(1, 0, &["a"]), addresses(&["a"])), hearing);
+    tokio::join!(cordon.narrow(change(2, 0, &["a", "b"]), &addresses), hearing);
+    cordon.release(&addresses, &names(&["b"])).await;
+    assert!(cordon.keeps("a") && !cordon.keeps("b"), "b goes");
+    // There is nobody left to ask: that changes nothing.
+    cordon.narrow(change(1, 0, &[]), &addresses).await;
     assert!(cordon.keeps("a"));
     cordon.hear(&worker("a", 0, false));
     assert!(!cordon.keeps("a"));
