@@ -1,16 +1,21 @@
 //! Declaring a topology, and looking whether it is there.
 
 use crate::{address, declared, is_bound};
+use futures::StreamExt as _;
 use lapin::Connection;
+use std::time::Duration;
 use warren_messaging::{
     link::{Frames, LinkError, connect},
     topology::{
         QueueType, Topology,
         check::{self, Counts},
         declare::{DeclareError, declare},
+        reports::ReportQueue,
     },
 };
 use warren_testkit::broker;
+
+const SECONDS: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn what_is_declared_is_what_the_broker_holds_and_declaring_again_changes_nothing() {
@@ -80,11 +85,10 @@ async fn what_is_missing_is_named() {
 #[tokio::test]
 async fn looks_at_missing_queues_never_spoil_later_looks_and_one_that_finds_no_channel_says_so() {
     const CHANNELS: usize = 8;
-    let vhost = broker::vhost("messaging").await;
+    let (vhost, ..) = declared(&Topology::named("p")).await;
     let url = format!("{}?channel_max={CHANNELS}", vhost.url());
     let properties = lapin::ConnectionProperties::default();
     let connection = Connection::connect(&url, properties).await.expect("connects");
-    declare(&connection, &Topology::named("p").plan()).await.expect("is declared");
     let missing = async || check::counts(&connection, "p.nothing").await;
     let there = async || check::counts(&connection, "p.requests").await.expect("answers").is_some();
     for _ in 0..3 {
@@ -101,6 +105,35 @@ async fn looks_at_missing_queues_never_spoil_later_looks_and_one_that_finds_no_c
         }
     };
     assert!(matches!(last.kind(), lapin::ErrorKind::ChannelsLimitReached), "{last:?}");
+}
+
+#[tokio::test]
+async fn an_exchange_that_a_user_may_not_read_keeps_nobody_from_hearing_of_the_others() {
+    let (vhost, _, _) = declared(&Topology::named("mine")).await;
+    let foreign = connect(&address(&vhost), "test", Frames::Small).await.expect("connects");
+    declare(&foreign, &Topology::named("other").plan()).await.expect("is declared");
+    let user = vhost.user().await;
+    let own = "^mine(\\..*)?$";
+    user.permit(own, own, own).await;
+    let broker = user.url().parse().expect("an address");
+    let connection = connect(&broker, "test", Frames::Small).await.expect("connects");
+    let exchanges = ["other", "mine"].map(str::to_owned);
+
+    let mut reports = ReportQueue::open(&connection, &exchanges).await.expect("is named after the one that it may use");
+    reports.bind(&connection, &exchanges).await.expect("is bound to that one");
+    let channel = vhost.channel().await;
+    for exchange in ["other", "mine"] {
+        let publish = channel.basic_publish(
+            exchange.into(),
+            "stats".into(),
+            Default::default(),
+            exchange.as_bytes(),
+            Default::default(),
+        );
+        publish.await.expect("is sent");
+    }
+    let heard = tokio::time::timeout(SECONDS, reports.consumer.next()).await.expect("is heard").expect("is there");
+    assert_eq!(heard.expect("is delivered").data, b"mine");
 }
 
 #[tokio::test]

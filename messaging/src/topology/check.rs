@@ -114,6 +114,12 @@ pub(super) fn is_not_found(error: &lapin::Error) -> bool {
     has_code(error, &AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND))
 }
 
+/// Whether the broker refused this one object (it is not there, or not for this user, or another's), and not the
+/// connection.
+pub(super) fn is_of_one_object(error: &lapin::Error) -> bool {
+    matches!(error.kind(), lapin::ErrorKind::ProtocolError(amqp) if matches!(amqp.kind(), AMQPErrorKind::Soft(_)))
+}
+
 pub(super) fn has_code(error: &lapin::Error, code: &AMQPErrorKind) -> bool {
     matches!(error.kind(), lapin::ErrorKind::ProtocolError(amqp) if amqp.kind() == code)
 }

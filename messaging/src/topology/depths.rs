@@ -1,10 +1,10 @@
 //! How many messages wait in many queues, asked all at once.
 //!
-//! A passive declare per queue, pipelined over a few channels: 500 take about 50 ms. The answer to a missing queue closes
-//! its channel and takes the answers behind it along, so what is left is asked in halves until the missing one stands
-//! alone.
+//! A passive declare per queue, pipelined over a few channels: 500 take about 50 ms. The answer to a queue that is missing,
+//! or not for this user, closes its channel and takes the answers behind it along, so what is left is asked in halves until
+//! that one stands alone.
 
-use super::check::is_not_found;
+use super::check::is_of_one_object;
 use crate::link::open_channel;
 use futures::future::{BoxFuture, FutureExt as _, try_join_all};
 use lapin::{Channel, Connection, options::QueueDeclareOptions, types::FieldTable};
@@ -13,7 +13,7 @@ use std::collections::HashMap;
 /// Channels that are used at a time: RabbitMQ answers the queues of one channel one after the other.
 const LANES: usize = 4;
 
-/// Ready messages by queue. A queue that does not exist is not in it.
+/// Ready messages by queue. A queue that does not exist, or that this user may not see, is not in it.
 pub type Depths = HashMap<String, u64>;
 
 /// Channels on which depths are asked for again and again.
@@ -46,7 +46,7 @@ impl Lane {
             let channel = self.channel(connection).await?;
             match try_join_all(queues.iter().map(|queue| depth(&channel, queue))).await {
                 Ok(depths) => return Ok(depths),
-                Err(error) if is_not_found(&error) => self.0 = None,
+                Err(error) if is_of_one_object(&error) => self.0 = None,
                 Err(error) => return Err(error),
             }
             if queues.len() == 1 {

@@ -1,6 +1,6 @@
 //! Listening to the workers' reports of many pipelines.
 
-use super::{STATS_KEY, check::is_not_found};
+use super::{STATS_KEY, check::is_of_one_object};
 use crate::link::open_channel;
 use futures::future::{BoxFuture, FutureExt as _, try_join_all};
 use lapin::{
@@ -22,12 +22,23 @@ pub struct ReportQueue {
 }
 
 impl ReportQueue {
-    /// Opens one that is bound to nothing yet, named after one of the exchanges: users whose rights end at their
-    /// pipelines' names may have it too.
+    /// Opens one that is bound to nothing yet, named after the first of the exchanges for which the broker allows that:
+    /// users whose rights end at their pipelines' names may have it too.
     ///
     /// # Errors
-    /// The broker refuses, or the connection is of no more use.
-    pub async fn open(connection: &Connection, exchange: &str) -> lapin::Result<Self> {
+    /// The broker refuses all of them, or the connection is of no more use.
+    pub async fn open(connection: &Connection, exchanges: &[String]) -> lapin::Result<Self> {
+        let (last, others) = exchanges.split_last().map_or(("warren", exchanges), |(last, others)| (last, others));
+        for exchange in others {
+            match Self::named_after(connection, exchange).await {
+                Err(error) if is_of_one_object(&error) => {}
+                answer => return answer,
+            }
+        }
+        Self::named_after(connection, last).await
+    }
+
+    async fn named_after(connection: &Connection, exchange: &str) -> lapin::Result<Self> {
         // Another operator, or this one's last connection, may still have its own.
         let name = format!("{exchange}.scaling.{}", jiff::Timestamp::now().as_nanosecond());
         let channel = open_channel(connection).await?;
@@ -41,17 +52,17 @@ impl ReportQueue {
         Ok(Self { name, consumer })
     }
 
-    /// Binds it to `exchanges`; those that do not exist are left out.
+    /// Binds it to `exchanges`; those that do not exist, or that this user may not read, are left out.
     ///
     /// # Errors
     /// The connection is of no more use.
     pub fn bind<'a>(&'a self, connection: &'a Connection, exchanges: &'a [String]) -> BoxFuture<'a, lapin::Result<()>> {
         async move {
-            // A channel of their own: the answer to a missing exchange closes it.
+            // A channel of their own: a refusal closes it.
             let channel = open_channel(connection).await?;
             match try_join_all(exchanges.iter().map(|exchange| self.bind_one(&channel, exchange))).await {
                 Ok(_) => return channel.close(200, "bound".into()).await,
-                Err(error) if is_not_found(&error) => {}
+                Err(error) if is_of_one_object(&error) => {}
                 Err(error) => return Err(error),
             }
             if exchanges.len() > 1 {

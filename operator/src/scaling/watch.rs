@@ -135,9 +135,8 @@ async fn blocked(connection: &Connection) -> LinkError {
 impl Watch {
     async fn watch(&mut self, opened: &Opened<'_>) -> Result<(), LinkError> {
         let connection = opened.connection;
-        let exchange =
-            self.scalers.exchanges().into_iter().next().map_or_else(|| "warren".into(), |(exchange, _)| exchange);
-        let reports = ReportQueue::open(connection, &exchange).await?;
+        let exchanges: Vec<_> = self.scalers.exchanges().into_iter().map(|(exchange, _)| exchange).collect();
+        let reports = ReportQueue::open(connection, &exchanges).await?;
         let mut tools = Tools { connection, lanes: Lanes::default(), reports, bound: HashMap::new() };
         opened.ready();
         let mut clock = interval(PERIOD);
