@@ -86,8 +86,10 @@ impl Metrics {
         set(unacked, rounded(seen.in_work()));
         set(arrivals, memory.load.arrivals());
         set(completions, memory.load.completions());
-        if let Some(seen) = seen.waiting {
-            set(waiting, rounded(seen));
+        match seen.waiting {
+            Some(seen) => set(waiting, rounded(seen)),
+            // A number of an earlier time would be taken for one of now.
+            None => drop(waiting.2.remove(&label)),
         }
     }
 

@@ -124,9 +124,9 @@ impl Scaler {
         self.grown.is_some_and(|at| now.duration_since(at) < MOVING)
     }
 
-    /// What can be told of it.
-    pub fn view(&self) -> Option<View> {
-        let backlog = self.waiting.map(|(_, waiting)| waiting);
+    /// What can be told of it at `now`.
+    pub fn view(&self, now: Instant) -> Option<View> {
+        let backlog = self.backlog(now);
         Some(View { decision: self.shown.clone()?, backlog, trouble: self.acting.trouble() })
     }
 
@@ -140,7 +140,7 @@ impl Scaler {
             at,
             replicas,
             ready,
-            waiting: self.waiting.filter(|(read, _)| fresh(*read, DEPTH_FRESH)).map(|(_, waiting)| waiting),
+            waiting: self.backlog(now),
             tiers: self.tiers.clone().filter(|(read, _)| fresh(*read, 2 * TIERS_AT_REST)).map(|(_, tiers)| tiers),
             workers: self.workers(now),
         };
@@ -154,6 +154,11 @@ impl Scaler {
             self.acting.settle();
         }
         self.show(decision, replicas);
+    }
+
+    /// How many requests wait, if that was read lately.
+    fn backlog(&self, now: Instant) -> Option<u64> {
+        self.waiting.filter(|(read, _)| now.duration_since(*read) <= DEPTH_FRESH).map(|(_, waiting)| waiting)
     }
 
     /// The processors that reported lately. Those that were asked to take nothing, and stay all the same, take some again

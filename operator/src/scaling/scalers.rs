@@ -81,7 +81,7 @@ impl Scalers {
 
     /// What is known of one.
     pub fn view(&self, key: &str) -> Option<View> {
-        self.known().get(key)?.view()
+        self.known().get(key)?.view(Instant::now())
     }
 
     /// The queues to ask for now.
