@@ -7,7 +7,7 @@ use warren_messaging::{
     error_chain::Chain,
     link::{LinkError, Opened, Session},
     topology::{
-        TopologyPlan, check,
+        Object, TopologyPlan, check,
         declare::{DeclareError, declare},
     },
 };
@@ -54,9 +54,12 @@ impl Keeper {
     /// A refusal that only the user can lift is shown, and tried again with the next round.
     async fn declare(&mut self, opened: &Opened<'_>) -> Result<(), LinkError> {
         let trouble = match declare(opened.connection, &self.plan).await {
-            Ok(_) => {
-                // Whoever waited for it may have given up.
-                let _ = self.declared.take().map(|declared| declared.send(()));
+            Ok(done) => {
+                match self.declared.take() {
+                    // Whoever waited for it may have given up.
+                    Some(declared) => drop(declared.send(())),
+                    None => done.created.iter().for_each(|object| self.tell_missing(object)),
+                }
                 None
             }
             Err(DeclareError::Link { source, .. }) => return Err(source.into()),
@@ -75,16 +78,19 @@ impl Keeper {
         let depths: Vec<_> = found.map(|(queue, counts)| (queue, counts.map(|counts| counts.ready))).collect();
         let whole = depths.iter().all(|(_, depth)| depth.is_some());
         for (name, _) in depths.iter().filter(|(_, depth)| depth.is_none()) {
-            let declaring = format!("queue {name} is missing; declaring it again");
-            // Said once: what cannot be declared stays missing, and has its own line.
-            if self.told.insert(declaring.clone()) {
-                tracing::warn!("{declaring}");
-            }
+            self.tell_missing(&Object::Queue(name.clone()).to_string());
         }
         if whole {
             self.told.clear();
         }
         self.board.set_depths(&self.pipeline, depths);
         Ok(whole)
+    }
+
+    /// Says it once: what cannot be declared stays missing, and has its own line.
+    fn tell_missing(&mut self, object: &str) {
+        if self.told.insert(object.to_owned()) {
+            tracing::warn!("{object} is missing; declaring it again");
+        }
     }
 }

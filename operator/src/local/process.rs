@@ -48,27 +48,27 @@ impl Process {
         Ok(Self { child, group })
     }
 
-    /// Waits until it ends by itself; says how.
+    /// Waits until it ends by itself, and kills what it has started and left behind; says how it ended.
     pub async fn ended(&mut self) -> String {
-        match self.child.wait().await {
+        let status = self.child.wait().await;
+        self.signal(Signal::SIGKILL);
+        match status {
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
         }
     }
 
-    /// Asks it to end and waits for that, at most for `grace` and not beyond `abort`; then kills it, with whatever
-    /// it has started.
+    /// Asks it to end and waits for that, at most for `grace` and not beyond `abort`; then kills it, and in any case
+    /// whatever it has started.
     pub async fn stop(mut self, grace: Duration, abort: &CancellationToken) {
         self.signal(Signal::SIGTERM);
         let ending = tokio::time::timeout(grace, self.child.wait());
-        let ended = abort.run_until_cancelled(ending).await;
-        if !matches!(ended, Some(Ok(_))) {
-            self.signal(Signal::SIGKILL);
-            let _ = self.child.wait().await;
-        }
+        let _ = abort.run_until_cancelled(ending).await;
+        self.signal(Signal::SIGKILL);
+        let _ = self.child.wait().await;
     }
 
-    /// To the process's own id first: a group is gone once its leader and all others are.
+    /// A request to end goes to the process alone, which knows what to do with its own; a kill to its whole group.
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
             let sent = match signal {
@@ -91,4 +91,52 @@ fn pass_on(output: Option<impl AsyncRead + Unpin + Send + 'static>, name: &str) 
             screen::print(&format!("{name} │ {}", String::from_utf8_lossy(&line).trim_end()));
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use warren_testkit::eventually;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    fn shell(script: &str, directory: &Path) -> Program {
+        let words = ["sh", "-c", script].map(str::to_owned).to_vec();
+        Program { words, variables: Default::default(), directory: directory.to_owned() }
+    }
+
+    async fn child(directory: &Path) -> String {
+        eventually("the child's id", SOON, async || {
+            let id = std::fs::read_to_string(directory.join("child")).map_err(|error| error.to_string())?;
+            if id.ends_with('\n') { Ok(id.trim().to_owned()) } else { Err(id) }
+        })
+        .await
+    }
+
+    /// A zombie, whom nobody has asked for yet, counts as gone.
+    async fn is_gone(id: &str) {
+        eventually("the child to end", SOON, async || {
+            let status = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            let state = status.rsplit(") ").next().unwrap_or_default().chars().next();
+            if matches!(state, None | Some('Z' | 'X')) { Ok(()) } else { Err(status) }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_a_process_has_started_ends_with_it_however_it_ends() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let workspace = Workspace::open(directory.path()).await.expect("opens");
+        let start = |script| Process::start(&shell(script, directory.path()), "p", &workspace).expect("starts");
+        let mut ends_itself = start("sleep 1000 & echo $! >child; exit 3");
+        assert_eq!(ends_itself.ended().await, "exit status: 3");
+        is_gone(&child(directory.path()).await).await;
+
+        std::fs::remove_file(directory.path().join("child")).expect("is removed");
+        let is_stopped = start("sleep 1000 & echo $! >child; wait");
+        let left = child(directory.path()).await;
+        is_stopped.stop(SOON, &CancellationToken::new()).await;
+        is_gone(&left).await;
+    }
 }
