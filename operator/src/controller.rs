@@ -32,7 +32,7 @@ use crate::{build::Images, crd::ProcessingPipeline, scaling::Autoscaler};
 use children::Children;
 use context::{Context, Stored};
 use events::Events;
-use futures::{Stream, StreamExt as _, future::ready};
+use futures::{Stream, StreamExt as _, future::ready, stream::BoxStream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Client, ResourceExt as _,
@@ -67,66 +67,79 @@ pub struct Settings {
 
 /// Works until `stop` is cancelled, then ends what it is about.
 pub async fn run(client: Client, settings: Settings, metrics: Arc<Metrics>, stop: CancellationToken) {
-    let scope = settings.scope;
-    let (pipelines, writer) = reflector::store();
-    let stream = watch_pipelines(&client, &scope, writer);
-    let (children, touched_children) = Children::watch(&client, &scope);
-    let (secrets, touched_secrets) = Secrets::watch(&client, &scope);
-    let events = Events::new(client.clone(), &settings.identity);
-    let autoscaler = Autoscaler::new(metrics.scaling.clone(), stop.clone());
-    let context = Arc::new(Context::new(
-        client,
-        scope,
-        settings.images,
-        pipelines.clone(),
-        children,
-        secrets,
-        events,
-        metrics.clone(),
-        autoscaler,
-    ));
-    let (seen, work) = (context.clone(), TaskTracker::new());
-    let (tracker, stopping, forgetting) = (work.clone(), stop.clone(), context.clone());
-    let looks = Controller::for_stream(stream, pipelines.clone())
-        .with_config(controller::Config::default().concurrency(settings.concurrency))
-        .reconcile_on(touched_children.map(as_stored))
-        .reconcile_on(referring(touched_secrets, pipelines))
-        .run(
-            move |stored, context: Arc<Context>| {
-                let stopping = stopping.clone();
-                tracker.track_future(async move {
-                    if stopping.is_cancelled() {
-                        return Ok(Action::await_change());
-                    }
-                    context.all_seen().await?;
-                    reconcile::reconcile(stored, context).await
-                })
-            },
-            reconcile::after_error,
-            context,
-        )
-        .for_each(|_| {
-            seen.metrics.pipelines.set(i64::try_from(seen.pipelines.len()).unwrap_or(i64::MAX));
-            ready(())
-        });
-    let forget = async {
-        let mut clock = tokio::time::interval(FORGET);
-        loop {
-            clock.tick().await;
-            forgetting.forget_deleted();
-        }
-    };
+    let concurrency = settings.concurrency;
+    let (context, watches) = assemble(client, settings, metrics, &stop);
+    let work = TaskTracker::new();
     tokio::select! {
-        () = looks => {}
-        () = forget => {}
+        () = look(context.clone(), watches, concurrency, work.clone(), stop.clone()) => {}
+        () = forget(&context) => {}
         // Not kube's graceful shutdown: that also waits until every look that is due some time has come.
         () = async { stop.cancelled().await; work.close(); work.wait().await } => {}
     }
     stop.cancel();
-    forgetting.autoscaler.ended().await;
+    context.autoscaler.ended().await;
 }
 
-/// All pipelines; an edit of the spec, a label, an annotation or a finalizer comes through, a new status does not.
+/// What brings on a look at a pipeline; each must be polled.
+struct Watches {
+    pipelines: BoxStream<'static, Result<Stored, watcher::Error>>,
+    children: BoxStream<'static, ObjectRef<ProcessingPipeline>>,
+    secrets: BoxStream<'static, ObjectRef<Secret>>,
+}
+
+/// What all looks share, and the watches that feed it.
+fn assemble(
+    client: Client,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    stop: &CancellationToken,
+) -> (Arc<Context>, Watches) {
+    let (scope, images) = (settings.scope, settings.images);
+    let (store, writer) = reflector::store();
+    let pipelines = watch_pipelines(&client, &scope, writer);
+    let (seen_children, children) = Children::watch(&client, &scope);
+    let (seen_secrets, secrets) = Secrets::watch(&client, &scope);
+    let events = Events::new(client.clone(), &settings.identity);
+    let autoscaler = Autoscaler::new(metrics.scaling.clone(), stop.clone());
+    let context = Context::new(client, scope, images, store, seen_children, seen_secrets, events, metrics, autoscaler);
+    (Arc::new(context), Watches { pipelines: pipelines.boxed(), children: children.boxed(), secrets: secrets.boxed() })
+}
+
+/// Looks at every pipeline that is touched, and at each now and then.
+async fn look(context: Arc<Context>, watches: Watches, concurrency: u16, work: TaskTracker, stop: CancellationToken) {
+    let (seen, pipelines) = (context.clone(), context.pipelines.clone());
+    let reconcile = move |stored, context: Arc<Context>| {
+        let stop = stop.clone();
+        work.track_future(async move {
+            if stop.is_cancelled() {
+                return Ok(Action::await_change());
+            }
+            context.all_seen().await?;
+            reconcile::reconcile(stored, context).await
+        })
+    };
+    Controller::for_stream(watches.pipelines, pipelines.clone())
+        .with_config(controller::Config::default().concurrency(concurrency))
+        .reconcile_on(watches.children.map(as_stored))
+        .reconcile_on(referring(watches.secrets, pipelines))
+        .run(reconcile, reconcile::after_error, context)
+        .for_each(|_| {
+            seen.metrics.pipelines.set(i64::try_from(seen.pipelines.len()).unwrap_or(i64::MAX));
+            ready(())
+        })
+        .await;
+}
+
+/// Lets go what belonged to pipelines that are gone.
+async fn forget(context: &Context) {
+    let mut clock = tokio::time::interval(FORGET);
+    loop {
+        clock.tick().await;
+        context.forget_deleted();
+    }
+}
+
+/// All pipelines; an edit of the spec, an annotation or a finalizer comes through, a new status does not.
 fn watch_pipelines(
     client: &Client,
     scope: &Scope,
@@ -161,10 +174,7 @@ fn referring(
 
 fn refers(stored: &Stored, secret: &ObjectRef<Secret>) -> bool {
     let Ok(pipeline) = &stored.0 else { return false };
-    let (broker, store) = (&pipeline.spec.broker, pipeline.spec.web.store.postgres.as_ref());
-    let names = [Some(&broker.secret_ref), broker.ca_secret_ref.as_ref(), store.map(|store| &store.secret_ref)];
-    pipeline.namespace() == secret.namespace
-        && names.into_iter().flatten().any(|reference| reference.name == secret.name)
+    pipeline.namespace() == secret.namespace && secrets::referred(pipeline).any(|name| name == secret.name)
 }
 
 fn as_stored(pipeline: ObjectRef<ProcessingPipeline>) -> ObjectRef<Stored> {

@@ -1,11 +1,19 @@
 //! What every reconcile shares.
 
 use super::{
-    apply::Applied, brokers::Brokers, children::Children, credentials::Pinned, events::Events, metrics::Metrics,
-    reconcile::ReconcileError, scope::Scope, secrets::Secrets, topology::Held,
+    apply::Applied,
+    brokers::Brokers,
+    children::Children,
+    credentials::Pinned,
+    events::Events,
+    metrics::Metrics,
+    reconcile::ReconcileError,
+    scope::Scope,
+    secrets::{self, Secrets},
+    topology::Held,
 };
 use crate::{build::Images, crd::ProcessingPipeline, scaling::Autoscaler};
-use kube::{Client, core::DeserializeGuard, runtime::reflector::Store};
+use kube::{Client, ResourceExt as _, core::DeserializeGuard, runtime::reflector::Store};
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
@@ -117,10 +125,18 @@ impl Context {
         waited.map(drop).map_err(|_| ReconcileError::NotSeen)
     }
 
-    /// Forgets pipelines that exist no more. One without a finalizer is not looked at any more once it is deleted.
+    /// Forgets pipelines that exist no more, and the Secrets that nobody refers to any more. A pipeline without a
+    /// finalizer is not looked at any more once it is deleted.
     pub fn forget_deleted(&self) {
-        let alive: HashSet<_> = self.pipelines.state().iter().filter_map(|stored| uid_of(stored)).collect();
+        let stored = self.pipelines.state();
+        let alive: HashSet<_> = stored.iter().filter_map(|stored| uid_of(stored)).collect();
         self.autoscaler.keep(&alive);
+        let readable = stored.iter().filter_map(|stored| stored.0.as_ref().ok());
+        let referred = readable.flat_map(|pipeline| {
+            let namespace = pipeline.namespace().unwrap_or_default();
+            secrets::referred(pipeline).map(move |name| (namespace.clone(), name.to_owned()))
+        });
+        self.secrets.keep(&referred.collect());
     }
 
     /// Remembers where a pipeline's broker is, for when its Secret is gone.

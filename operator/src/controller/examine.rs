@@ -17,12 +17,16 @@ use super::{
 use crate::{build, crd::ProcessingPipeline, labels};
 use kube::ResourceExt as _;
 use std::time::{Duration, Instant};
+use warren_messaging::error_chain::Chain;
 
 /// Does what is needed, and tells what was found.
 pub async fn examine(resource: &ProcessingPipeline, context: &Context, memory: &mut Memory) -> Findings {
     let (mut topology, mut applied, mut blocked) = (None, None, None);
     match prepare::prepare(resource, context).await {
         Err(problem) => {
+            if !scale::is_counted_by_us(resource) {
+                context.autoscaler.leave(resource.metadata.uid.as_deref().unwrap_or_default());
+            }
             stand_down(resource, &problem, context).await;
             blocked = Some(problem);
         }
@@ -59,7 +63,9 @@ async fn stand_down(resource: &ProcessingPipeline, problem: &Problem, context: &
         let Some(deployment) = context.children.get("Deployment", &namespace, &name) else { continue };
         if deployment.owner == resource.uid() && deployment.replicas != Some(0) {
             // Tried again at the next look.
-            let _ = scale::write(&context.client, &namespace, &name, 0).await;
+            if let Err(error) = scale::write(&context.client, &namespace, &name, 0).await {
+                tracing::warn!(namespace, name, "cannot scale the Deployment to zero: {}; trying again", Chain(&error));
+            }
         }
     }
 }

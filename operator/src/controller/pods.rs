@@ -72,7 +72,7 @@ impl<'a> Matching<'a> {
 /// The trouble of the first pod in trouble, if any. A failed look counts as none: the Deployment's own status remains.
 pub async fn trouble(client: &Client, namespace: &str, selector: &str) -> Option<Trouble> {
     let api: Api<Pod> = Scope::Namespace(namespace.into()).api(client);
-    let pods = api.list(&ListParams::default().labels(selector).limit(10)).await;
+    let pods = api.list(&ListParams::default().labels(selector)).await;
     let pods = pods.inspect_err(|error| tracing::debug!("cannot list pods of {namespace}: {error}")).ok()?;
     pods.items.iter().find_map(of_pod)
 }

@@ -81,7 +81,10 @@ fn pause(reason: Reason, failures: u32) -> Duration {
 
 async fn look(stored: &Stored, context: &Context, memory: &mut Memory) -> Result<Reason, ReconcileError> {
     let pipeline = match &stored.0 {
-        Ok(pipeline) => pipeline,
+        Ok(pipeline) => {
+            memory.undecodable = None;
+            pipeline
+        }
         Err(invalid) => {
             cleanup::let_go(&invalid.metadata, context).await?;
             return report::undecodable(invalid, context, memory).await;

@@ -125,6 +125,12 @@ pub fn rounded_backlog(view: Option<&View>) -> Option<i64> {
     i64::try_from(waiting.div_ceil(digit).saturating_mul(digit)).ok()
 }
 
+/// Whether the number of processors is for the autoscaler to set, as the resource says.
+pub fn is_counted_by_us(resource: &ProcessingPipeline) -> bool {
+    let processor = &resource.spec.processor;
+    processor.managed && processor.scaling.mode == ScalingMode::Backlog && !is_paused(resource)
+}
+
 fn is_paused(resource: &ProcessingPipeline) -> bool {
     resource.annotations().get(PAUSED).is_some_and(|value| value != "false")
 }

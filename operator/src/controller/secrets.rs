@@ -4,7 +4,7 @@
 //! per version.
 
 use super::{scope::Scope, watching};
-use crate::crd::broker::SecretKeyRef;
+use crate::crd::{ProcessingPipeline, broker::SecretKeyRef};
 use futures::{Stream, StreamExt as _, future::ready};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
@@ -17,7 +17,7 @@ use kube::{
     },
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -143,6 +143,11 @@ impl Secrets {
         Ok((version, values))
     }
 
+    /// Forgets the values of all but these, each by namespace and name.
+    pub fn keep(&self, referred: &HashSet<(String, String)>) {
+        self.fetched().retain(|place, _| referred.contains(place));
+    }
+
     fn version(&self, namespace: &str, name: &str) -> Option<String> {
         self.versions.get(&ObjectRef::new(name).within(namespace))?.resource_version()
     }
@@ -150,6 +155,13 @@ impl Secrets {
     fn fetched(&self) -> std::sync::MutexGuard<'_, HashMap<Place, (String, Values)>> {
         self.fetched.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The names of the Secrets whose values a pipeline needs here.
+pub fn referred(pipeline: &ProcessingPipeline) -> impl Iterator<Item = &str> {
+    let (broker, store) = (&pipeline.spec.broker, pipeline.spec.web.store.postgres.as_ref());
+    let references = [Some(&broker.secret_ref), broker.ca_secret_ref.as_ref(), store.map(|store| &store.secret_ref)];
+    references.into_iter().flatten().map(|reference| reference.name.as_str())
 }
 
 fn keep_version(secret: &mut PartialObjectMeta<Secret>) {
