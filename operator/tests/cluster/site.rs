@@ -178,14 +178,17 @@ impl Site {
         .await
     }
 
-    /// A metric of the operator, summed over its labels.
-    pub async fn metric(&self, name: &str) -> f64 {
+    /// A metric of the operator, summed over its samples; `None` if it has none.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
         let url = format!("http://127.0.0.1:{}/metrics", self.health);
-        // An operator that was just started does not listen yet.
-        let Ok(answer) = Client::new().get(url).send().await else { return 0.0 };
-        let text = answer.text().await.expect("a text");
+        // One that was just started does not listen yet.
+        let text = eventually("the operator's figures", SECONDS, async || {
+            let answer = Client::new().get(&url).send().await.map_err(|error| error.to_string())?;
+            answer.text().await.map_err(|error| error.to_string())
+        })
+        .await;
         let samples = text.lines().filter(|line| line.starts_with(name));
-        samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+        samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).reduce(|sum, value| sum + value)
     }
 
     /// Kills the operator and starts another.

@@ -89,8 +89,8 @@ async fn at_rest_nothing_is_written() {
     let Some(site) = Site::new("rest").await else { return };
     site.apply(&pipeline("p", json!({}))).await;
     site.ready("p").await;
-    let requests = async || site.metric("warren_operator_api_requests_total").await;
-    let looks = async || site.metric("warren_operator_reconciles_total").await;
+    let requests = async || site.metric("warren_operator_api_requests_total").await.unwrap_or_default();
+    let looks = async || site.metric("warren_operator_reconciles_total").await.unwrap_or_default();
     // The last status and the last watch events of the start are through: two looks without a call.
     let (mut settled, mut since) = (requests().await, looks().await);
     warren_testkit::eventually("the operator to come to rest", SOON, async || {
