@@ -15,7 +15,8 @@ pub struct Scaling {
     #[schemars(range(min = 1, max = 1000))]
     pub max_replicas: i32,
 
-    /// How many waiting requests call for one replica. Default: 10, unless drainSeconds is set. Excludes drainSeconds.
+    /// How many requests, waiting or in work, call for one replica. Default: 10, unless drainSeconds is set. Excludes
+    /// drainSeconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub backlog_per_replica: Option<i32>,
@@ -26,7 +27,8 @@ pub struct Scaling {
     #[schemars(range(min = 1, max = 86_400))]
     pub drain_seconds: Option<i32>,
 
-    /// How many seconds replicas stay idle before their number shrinks. Default: 30.
+    /// How many seconds without any work it takes until the last replica goes. Those that are not needed beside it go
+    /// earlier, half of them every thirtieth of this time. Default: 30.
     #[schemars(range(min = 0, max = 86_400))]
     pub idle_seconds: i32,
 

@@ -53,7 +53,7 @@ pub enum Scaling {
         max_replicas: u32,
         /// What calls for one more.
         target: ScalingTarget,
-        /// How long replicas stay idle before their number shrinks.
+        /// How long there is no work before the last replica goes.
         idle: Duration,
     },
     /// Whoever writes `spec.processor.replicas`; this many at present.
@@ -63,7 +63,7 @@ pub enum Scaling {
 /// What the number of replicas is aimed at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScalingTarget {
-    /// This many waiting requests call for one replica.
+    /// This many requests, waiting or in work, call for one replica.
     BacklogPerReplica(u32),
     /// The backlog should be worked off within this time.
     DrainWithin(Duration),
