@@ -6,7 +6,6 @@ use crate::{
     health::{Intake, Stage},
     isolation,
     lease::Lease,
-    publishing::Worth,
     worker::Worker,
 };
 use futures::{StreamExt as _, future::join_all};
@@ -16,12 +15,11 @@ use lapin::{
     options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
     types::FieldTable,
 };
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     link::{LinkError, Opened, Session, open_channel},
-    message::untouched,
     topology::QueueType,
 };
 
@@ -200,14 +198,15 @@ impl<H: Handler> ConsumeSession<H> {
     ) -> Result<Vec<Lease>, LinkError> {
         let all = self.worker.capacity;
         let any_suspect = held.iter().any(Lease::is_suspect);
-        let mut waiting = isolation::order(held, Lease::came_back).into_iter();
-        while let Some(lease) = waiting.next() {
+        let mut waiting = VecDeque::from(isolation::order(held, Lease::came_back));
+        while let Some(lease) = waiting.pop_front() {
             let many = if lease.is_suspect() { all } else { 1 };
             let Some(slots) = self.slots(many, channel, stop).await? else {
                 return Ok(std::iter::once(lease).chain(waiting).collect());
             };
             if lease.is_suspect() && self.worker.rules.queue_type == QueueType::Classic {
-                join_all(waiting.by_ref().map(async |other| self.hand_back(&other).await)).await;
+                let handed_back = waiting.drain(..).map(|other| self.worker.hand_back(other));
+                waiting = join_all(handed_back).await.into_iter().flatten().collect();
             }
             self.worker.begin(lease, slots);
         }
@@ -232,35 +231,10 @@ impl<H: Handler> ConsumeSession<H> {
     async fn leave(&self, unbegun: Vec<Lease>) {
         tracing::info!(given_back = unbegun.len(), in_work = self.worker.tally.in_flight(), "takes no more requests");
         for lease in &unbegun {
-            self.give_back(lease).await;
+            self.worker.give_back(lease).await;
         }
         self.worker.tasks.close();
         self.worker.tasks.wait().await;
-    }
-
-    /// As a new message, however long that takes: anything else would cost it an attempt.
-    async fn hand_back(&self, lease: &Lease) {
-        let received = lease.received();
-        if received.redelivered {
-            return lease.give_back().await;
-        }
-        let (worker, message) = (&self.worker, untouched(received.body, received.properties));
-        if worker.publishing.confirmed(&message, Worth::WhileLeased, lease, &worker.tally).await {
-            lease.ack().await;
-        }
-    }
-
-    /// For another worker. A classic queue would mark it as redelivered, which there means that a worker vanished
-    /// with it: so it goes back as a new message, and only where that fails as it is.
-    async fn give_back(&self, lease: &Lease) {
-        let received = lease.received();
-        if self.worker.rules.queue_type == QueueType::Classic && !received.redelivered {
-            let message = untouched(received.body, received.properties);
-            if self.worker.publishing.publisher.publish(&message).await.is_ok() && lease.ack().await {
-                return;
-            }
-        }
-        lease.give_back().await;
     }
 }
 

@@ -56,6 +56,8 @@ pub(crate) struct Settlement {
     pub(crate) actions: Vec<Action>,
     /// What went wrong, for the log.
     pub(crate) error: Option<String>,
+    /// What to do instead where it would go back to the request queue and that is full.
+    pub(crate) when_full: Option<Box<Settlement>>,
 }
 
 /// How a delivery leaves the worker.

@@ -15,6 +15,7 @@ mod decision;
 mod demo;
 mod excerpt;
 mod exec;
+mod giving_back;
 mod handler;
 mod health;
 mod http;

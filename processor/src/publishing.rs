@@ -7,6 +7,7 @@ use warren_messaging::{
     error_chain::Chain,
     message::Outgoing,
     publisher::{PublishError, Publisher},
+    topology::REQUEST_KEY,
 };
 
 /// The first pause before a publish is repeated; it doubles up to [`LONGEST_PAUSE`].
@@ -29,19 +30,38 @@ pub(crate) enum Worth {
     WhileLeased,
 }
 
+/// Why a message was not published after all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unpublished {
+    /// The delivery was lost, and the broker delivers the request again.
+    Lost,
+    /// It was for the request queue, and that is full. Whoever holds a request of a queue and waits for room in the same
+    /// one may wait for ever: once all do, nobody makes room.
+    NoRoom,
+}
+
 impl Publishing {
-    /// Publishes until confirmed. `false`: it was given up, and the broker delivers the request again.
-    pub(crate) async fn confirmed(&self, message: &Outgoing, worth: Worth, lease: &Lease, tally: &Tally) -> bool {
+    /// Publishes until confirmed, or until that is pointless.
+    pub(crate) async fn confirmed(
+        &self,
+        message: &Outgoing,
+        worth: Worth,
+        lease: &Lease,
+        tally: &Tally,
+    ) -> Result<(), Unpublished> {
         let mut pause = FIRST_PAUSE;
         loop {
             if lease.is_lost() && worth == Worth::WhileLeased {
-                return false;
+                return Err(Unpublished::Lost);
             }
-            let Err(error) = self.publisher.publish(message).await else { return true };
+            let Err(error) = self.publisher.publish(message).await else { return Ok(()) };
+            if matches!(error, PublishError::Full { .. }) && message.routing_key == REQUEST_KEY {
+                return Err(Unpublished::NoRoom);
+            }
             tally.publish_repeated();
             report(&error, pause);
             if lease.is_lost() && self.stop.is_cancelled() {
-                return false;
+                return Err(Unpublished::Lost);
             }
             self.wait(&error, pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -73,7 +93,7 @@ impl Publishing {
     }
 }
 
-/// Whether the publisher's link mends this, and reports it itself. What is left, a full queue or a missing binding,
+/// Whether the publisher's link mends this, and reports it itself. What is left, such as a full queue or a missing binding,
 /// somebody has to act on.
 fn link_will_tell(error: &PublishError) -> bool {
     matches!(error, PublishError::Unavailable(_) | PublishError::InDoubt { .. } | PublishError::TimedOut { .. })

@@ -6,7 +6,7 @@ use crate::{
     cordon::Cordon,
     decision::{Action, End, Received, Rules, Settlement, Triage, settle, triage},
     lease::Lease,
-    publishing::{Publishing, Worth},
+    publishing::{Publishing, Unpublished, Worth},
     tally::Tally,
 };
 use jiff::Timestamp;
@@ -63,11 +63,18 @@ impl<H: Handler> Worker<H> {
                 (Some(request.request_id), settlement)
             }
         };
-        log(id.as_ref(), &lease, &settlement);
-        if self.perform(&settlement, &lease).await {
-            self.tally.settled(settlement.end);
-        } else {
-            self.tally.delivery_lost();
+        self.settle(id.as_ref(), settlement, &lease).await;
+    }
+
+    async fn settle(&self, id: Option<&RequestId>, mut settlement: Settlement, lease: &Lease) {
+        loop {
+            log(id, lease, &settlement);
+            match (self.perform(&settlement, lease).await, settlement.when_full.take()) {
+                (Ok(()), _) => return self.tally.settled(settlement.end),
+                (Err(Unpublished::NoRoom), Some(instead)) => settlement = *instead,
+                (Err(Unpublished::NoRoom), None) => return lease.give_back().await,
+                (Err(Unpublished::Lost), _) => return self.tally.delivery_lost(),
+            }
         }
     }
 
@@ -96,23 +103,18 @@ impl<H: Handler> Worker<H> {
         self.tasks.spawn(async move { publisher.publish(&event.to_message()).await });
     }
 
-    /// Whether everything was done, the ack included.
-    async fn perform(&self, settlement: &Settlement, lease: &Lease) -> bool {
+    /// Does everything, the ack included.
+    async fn perform(&self, settlement: &Settlement, lease: &Lease) -> Result<(), Unpublished> {
         let worth = if settlement.end == End::Done { Worth::Always } else { Worth::WhileLeased };
         for action in &settlement.actions {
-            let done = match action {
-                Action::Publish(message) => self.publishing.confirmed(message, worth, lease, &self.tally).await,
-                Action::Tell(message) => {
-                    self.publishing.told(message).await;
-                    true
-                }
-                Action::Ack => lease.ack().await,
-            };
-            if !done {
-                return false;
+            match action {
+                Action::Publish(message) => self.publishing.confirmed(message, worth, lease, &self.tally).await?,
+                Action::Tell(message) => self.publishing.told(message).await,
+                Action::Ack if lease.ack().await => {}
+                Action::Ack => return Err(Unpublished::Lost),
             }
         }
-        true
+        Ok(())
     }
 }
 

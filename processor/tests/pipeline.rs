@@ -136,11 +136,18 @@ impl Pipeline {
 
     /// Takes the next request and gives it back, as a worker that crashed.
     pub async fn return_to_queue(&self) {
+        self.return_to_queue_after(async || {}).await;
+    }
+
+    /// The same, and does something else while it has the request.
+    pub async fn return_to_queue_after(&self, meanwhile: impl AsyncFnOnce()) {
         let queue = self.topology.requests();
         let got = self.channel.basic_get(queue.as_str().into(), BasicGetOptions::default()).await.expect("is answered");
+        meanwhile().await;
+        let others = self.depth(&queue).await;
         let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
         got.expect("a request is there").delivery.acker.nack(back).await.expect("is given back");
-        self.settles_at(&queue, 1).await;
+        self.settles_at(&queue, others + 1).await;
     }
 
     /// A request as the original demo's web service sends it: an integer id and no properties at all.

@@ -44,9 +44,14 @@ fn check(settlement: &Settlement, received: Received<'_>, rules: &Rules) -> Resu
         End::Dead(_) => prop_assert_eq!(&message.routing_key, "dead"),
         End::Retry(Duration::ZERO) => prop_assert_eq!(&message.routing_key, "request"),
         End::Retry(delay) => {
-            prop_assert!(rules.retry.tiers().contains(&delay) && after <= rules.retry.max_attempts);
+            prop_assert!(rules.retry.tiers().contains(&delay) && after <= rules.retry.max_attempts.max(before));
             prop_assert!(message.routing_key.starts_with("retry."));
         }
+    }
+    // Only that queue has a limit, and there must be a way out.
+    prop_assert_eq!(settlement.when_full.is_some(), message.routing_key == "request");
+    if let Some(instead) = &settlement.when_full {
+        check(instead, received, rules)?;
     }
     if settlement.end != End::Done {
         prop_assert_eq!(&message.body, received.body);

@@ -2,7 +2,7 @@
 
 use super::{
     Action, End, Outcome, Received, Rules, Settlement, shortened,
-    triage::{Next, dead, later},
+    triage::{dead, later},
 };
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -31,7 +31,7 @@ pub(crate) fn settle(
 fn done(id: &RequestId, received: Received<'_>, results: &RawValue) -> Settlement {
     let incoming = Incoming(received.properties);
     let message = result(id, results, incoming.attempt(), incoming.replay().unwrap_or(0));
-    Settlement { end: End::Done, actions: vec![Action::Publish(message), Action::Ack], error: None }
+    Settlement { end: End::Done, actions: vec![Action::Publish(message), Action::Ack], error: None, when_full: None }
 }
 
 fn again(
@@ -47,9 +47,8 @@ fn again(
     let Some(delay) = rules.retry.tier_after(attempt, asked) else {
         return dead(Some(id), received, FailureReason::AttemptsExhausted, error);
     };
-    let next = Next { attempt: attempt.saturating_add(1), delay };
-    let message = retry(id, received.body, received.properties, next.attempt, delay);
-    later(id, received, next, message, error, now)
+    let message = retry(id, received.body, received.properties, attempt.saturating_add(1), delay);
+    later(id, received, delay, message, error, now)
 }
 
 #[cfg(test)]

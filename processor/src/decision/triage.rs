@@ -57,40 +57,37 @@ fn undecodable<'a>(received: Received<'_>, error: &serde_json::Error) -> Triage<
 /// Classic queues count no deliveries: a request that comes back may have killed its worker, and would do so
 /// for ever. Each return costs an attempt instead, and the next one is run alone. It is given up only after it vanished
 /// alone: before, it may have stood beside the one that did it.
+///
+/// It waits in a retry tier, which has room when the request queue has none. Without a tier and without room it is given
+/// up: given back as it is it would be delivered again at once, and a worker that waited would take nothing meanwhile.
 fn vanished(id: &RequestId, received: Received<'_>, rules: &Rules, now: Timestamp) -> Settlement {
     let incoming = Incoming(received.properties);
     let attempt = incoming.attempt();
     let error = "its worker vanished, or lost the connection, while it had the request".to_owned();
-    let tier = rules.retry.tiers().first().copied().filter(|_| attempt < rules.retry.max_attempts);
-    let next = match tier {
-        Some(delay) => Next { attempt: attempt + 1, delay },
-        None if incoming.vanished() == 0 => Next { attempt, delay: Duration::ZERO },
-        None => return dead(Some(id), received, FailureReason::DeliveryLimit, error),
-    };
-    let message = alone(id, received.body, received.properties, next.attempt, tier);
-    later(id, received, next, message, error, now)
+    let is_last = attempt >= rules.retry.max_attempts;
+    if is_last && incoming.vanished() > 0 {
+        return dead(Some(id), received, FailureReason::DeliveryLimit, error);
+    }
+    let tier = rules.retry.tiers().first().copied();
+    let attempt = if is_last { attempt } else { attempt + 1 };
+    let message = alone(id, received.body, received.properties, attempt, tier);
+    let no_room = format!("{error}; it was not tried once more, alone, because the request queue is full");
+    let given_up = || Box::new(dead(Some(id), received, FailureReason::DeliveryLimit, no_room));
+    let when_full = tier.is_none().then(given_up);
+    Settlement { when_full, ..later(id, received, tier.unwrap_or_default(), message, error, now) }
 }
 
-/// Another attempt.
-#[derive(Clone, Copy)]
-pub(super) struct Next {
-    /// Which, counted from 1.
-    pub(super) attempt: u32,
-    /// How long it has to wait.
-    pub(super) delay: Duration,
-}
-
-/// Publishes `message`, which is the `next` attempt, unless nobody will want its result.
+/// Publishes `message`, another attempt that has to wait `delay`, unless nobody will want its result.
 pub(super) fn later(
     id: &RequestId,
     received: Received<'_>,
-    next: Next,
+    delay: Duration,
     message: Outgoing,
     error: String,
     now: Timestamp,
 ) -> Settlement {
     let incoming = Incoming(received.properties);
-    let pause = SignedDuration::try_from(next.delay).unwrap_or(SignedDuration::MAX);
+    let pause = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
     let next_attempt_at = now.checked_add(pause).unwrap_or(Timestamp::MAX);
     if let Some(deadline) = incoming.deadline().filter(|deadline| *deadline < next_attempt_at) {
         let error = format!("its deadline {deadline} passes before another attempt can begin; the last one: {error}");
@@ -101,13 +98,14 @@ pub(super) fn later(
     let event = Event { request_id: id.clone(), attempt, replay, progress };
     // Told last: until the ack, a lost connection makes two of this request.
     let actions = vec![Action::Publish(message), Action::Ack, Action::Tell(event.to_message())];
-    Settlement { end: End::Retry(next.delay), actions, error: Some(error) }
+    Settlement { end: End::Retry(delay), actions, error: Some(error), when_full: None }
 }
 
 pub(super) fn dead(id: Option<&RequestId>, received: Received<'_>, reason: FailureReason, error: String) -> Settlement {
     let attempt = Incoming(received.properties).attempt();
     let message = failure(id, received.body, received.properties, attempt, reason, &error);
-    Settlement { end: End::Dead(reason), actions: vec![Action::Publish(message), Action::Ack], error: Some(error) }
+    let actions = vec![Action::Publish(message), Action::Ack];
+    Settlement { end: End::Dead(reason), actions, error: Some(error), when_full: None }
 }
 
 #[cfg(test)]
@@ -170,11 +168,22 @@ mod tests {
     #[test]
     fn the_last_attempt_is_given_up_only_after_its_worker_vanished_with_it_alone() {
         let beside_others = look(REQUEST, &attempt(3), true, QueueType::Classic).expect("is settled");
-        assert_eq!(short(&beside_others), ["publish request as attempt 3", "ack", "tell event"]);
+        assert_eq!(short(&beside_others), ["publish retry.1s as attempt 3", "ack", "tell event"]);
         let Action::Publish(again) = &beside_others.actions[0] else { panic!("{beside_others:?}") };
         assert!(look(REQUEST, &again.properties, false, QueueType::Classic).is_none(), "it runs");
         let alone = look(REQUEST, &again.properties, true, QueueType::Classic).expect("is settled");
         assert_eq!(alone.end, End::Dead(FailureReason::DeliveryLimit));
         assert_eq!(short(&alone), ["publish dead as attempt 3", "ack"]);
+    }
+
+    #[test]
+    fn the_only_attempt_has_no_tier_to_wait_in_and_is_given_up_where_the_request_queue_is_full() {
+        let received = Received { body: REQUEST, properties: &attempt(1), redelivered: true };
+        let triage = triage(received, &rules(1, QueueType::Classic), Timestamp::UNIX_EPOCH);
+        let Triage::Settle { settlement, .. } = triage else { panic!("{triage:?}") };
+        assert_eq!(short(&settlement), ["publish request as attempt 1", "ack", "tell event"]);
+        let instead = settlement.when_full.expect("has a way out");
+        assert_eq!(short(&instead), ["publish dead as attempt 1", "ack"]);
+        assert!(instead.error.is_some_and(|error| error.ends_with("the request queue is full")));
     }
 }
