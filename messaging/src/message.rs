@@ -28,6 +28,11 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
+/// The largest body that Warren gives RabbitMQ, in bytes: what `max_message_size` allows by default from RabbitMQ 4.0 on
+/// (16 MiB; 128 MiB before). A larger one is answered by closing the channel, which takes along whatever else is in flight
+/// there, and does not say which message it was.
+pub const LARGEST_BODY: usize = 16 * 1024 * 1024;
+
 /// A message ready to be published to a pipeline's exchange, or an order to the default one.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
@@ -39,11 +44,25 @@ pub struct Outgoing {
     pub properties: BasicProperties,
     /// Whether the broker must refuse it when no queue is bound to the key.
     pub mandatory: bool,
+    /// Whether the body is as the broker delivered it: what it took once, whatever its size, it takes again.
+    pub passed_on: bool,
 }
 
 impl Outgoing {
     fn new(routing_key: impl Into<String>, kind: &str, id: &RequestId, body: Vec<u8>) -> Self {
-        Self { routing_key: routing_key.into(), body, properties: properties(kind, Some(id)), mandatory: true }
+        let properties = properties(kind, Some(id));
+        Self { routing_key: routing_key.into(), body, properties, mandatory: true, passed_on: false }
+    }
+
+    /// A message whose body is as the broker delivered it.
+    fn passing_on(routing_key: impl Into<String>, kind: &str, id: &RequestId, body: Vec<u8>) -> Self {
+        Self { passed_on: true, ..Self::new(routing_key, kind, id, body) }
+    }
+
+    /// Whether a broker may refuse it for its size: see [`LARGEST_BODY`].
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        !self.passed_on && self.body.len() > LARGEST_BODY
     }
 
     fn with_headers(mut self, headers: FieldTable) -> Self {

@@ -9,7 +9,7 @@ pub use reporting::Contact;
 use crate::{
     broker::Broker,
     link::{Link, LinkError, LinkState, Opened, Session},
-    message::{Outgoing, Report},
+    message::{LARGEST_BODY, Outgoing, Report},
     topology::TopologyPlan,
 };
 use futures::StreamExt as _;
@@ -42,6 +42,14 @@ pub enum PublishError {
     /// There is no usable connection; the message was not sent.
     #[error("{0}")]
     Unavailable(LinkState),
+    /// The broker may take no message of this size; it was not sent.
+    #[error("the message for `{key}` has {size} bytes, and RabbitMQ takes at most {}", LARGEST_BODY)]
+    TooLarge {
+        /// The routing key.
+        key: String,
+        /// The body's size in bytes.
+        size: usize,
+    },
     /// A queue refused the message, mostly because it is full.
     #[error("a queue behind `{key}` refused the message: it is full")]
     Full {
@@ -131,6 +139,9 @@ impl Publisher {
             return Err(PublishError::Unavailable(self.state()));
         }
         let key = || message.routing_key.clone();
+        if message.is_too_large() {
+            return Err(PublishError::TooLarge { key: key(), size: message.body.len() });
+        }
         match tokio::time::timeout(self.confirm_timeout, self.confirmed(message.clone())).await {
             Ok(Some(result)) => result,
             Ok(None) => Err(PublishError::InDoubt { key: key() }),
@@ -230,7 +241,7 @@ impl<R: Fn() -> Report + Send + Sync> PublishSession<R> {
 fn prove(lane: &mut Lane) -> oneshot::Receiver<Result<(), PublishError>> {
     let (answer, proven) = oneshot::channel();
     let (body, properties) = (Vec::new(), BasicProperties::default());
-    let message = Outgoing { routing_key: PROOF_KEY.into(), body, properties, mandatory: false };
+    let message = Outgoing { routing_key: PROOF_KEY.into(), body, properties, mandatory: false, passed_on: false };
     lane.send(Job { message, answer });
     proven
 }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     broker::Broker,
     link::{Frames, LinkState, connect},
-    message::{Outgoing, Report, Request, Role},
+    message::{LARGEST_BODY, Outgoing, Report, Request, Role},
     publisher::{Contact, PublishError, Publisher, PublisherSettings},
     request_id::RequestId,
     topology::{Topology, declare::declare},
@@ -67,6 +67,18 @@ async fn a_full_queue_refuses_and_says_so() {
             other => Err(format!("{other:?}")),
         });
     assert!(refused.await.to_string().contains("full"));
+}
+
+#[tokio::test]
+async fn a_message_larger_than_rabbitmq_takes_is_refused_and_the_largest_is_confirmed() {
+    let topology = Topology::named("p");
+    let (vhost, _connection, _) = declared(&topology).await;
+    let (publisher, _stop) = start(address(&vhost), &topology);
+    publisher.ready().await;
+    let sized = |size| Outgoing { body: vec![b' '; size], ..request("a") };
+    let refused = publisher.publish(&sized(LARGEST_BODY + 1)).await;
+    assert!(matches!(refused, Err(PublishError::TooLarge { size: 16_777_217, .. })), "{refused:?}");
+    publisher.publish(&sized(LARGEST_BODY)).await.expect("is confirmed");
 }
 
 #[tokio::test]

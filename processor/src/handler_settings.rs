@@ -29,6 +29,10 @@ pub const HTTP_URL: &str = "WARREN_HTTP_URL";
 /// Environment variable of the largest result.
 pub const MAX_RESULT_BYTES: &str = "WARREN_MAX_RESULT_BYTES";
 
+/// The largest result that may be allowed, in bytes: as a message it has the request's id beside it, and RabbitMQ takes
+/// 16 MiB.
+const LARGEST_RESULT: i64 = 15 * 1024 * 1024;
+
 /// The demo's delay, where none is given.
 const DEFAULT_DEMO_DELAY: Duration = Duration::from_secs(5);
 
@@ -58,7 +62,7 @@ pub struct HandlerSettings {
 
     /// exec, http: the largest result, in bytes; larger ones are refused for good
     #[arg(long, env = MAX_RESULT_BYTES, value_name = "BYTES", default_value_t = 4 * 1024 * 1024,
-          value_parser = clap::value_parser!(u32).range(1..=100 * 1024 * 1024))]
+          value_parser = clap::value_parser!(u32).range(1..=LARGEST_RESULT))]
     max_result_bytes: u32,
 
     /// exec: the command and its arguments
@@ -196,6 +200,7 @@ mod tests {
             (&["--handler=http", "--http-url=http://a", "--demo-delay=1s"], "--handler demo"),
             (&["--handler=exec", "--exec-command", "sh -c cat"], "JSON array"),
             (&["--handler=exec", "--exec-command", "[]"], "empty"),
+            (&["--handler=demo", "--max-result-bytes=15728641"], "15728640"),
             (&[], "--handler"),
         ] {
             let refusal = refusal(arguments);

@@ -76,7 +76,8 @@ pub fn failure(
     if let (None, Some(foreign_id)) = (id, came_with.message_id()) {
         properties = properties.with_message_id(foreign_id.clone());
     }
-    Outgoing { routing_key: topology::DEAD_KEY.into(), body: body.to_vec(), properties, mandatory: true }
+    let routing_key = topology::DEAD_KEY.into();
+    Outgoing { routing_key, body: body.to_vec(), properties, mandatory: true, passed_on: true }
 }
 
 /// Why the dead letter with these properties was given up: in the processor's words, or in the broker's where

@@ -25,6 +25,7 @@ impl Order {
             body: to_json(&self),
             properties: properties("order", None).with_delivery_mode(1),
             mandatory: false,
+            passed_on: false,
         }
     }
 }

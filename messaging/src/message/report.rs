@@ -48,6 +48,7 @@ impl Report {
             body: to_json(self),
             properties: properties("stats", None).with_delivery_mode(1),
             mandatory: false,
+            passed_on: false,
         }
     }
 }

@@ -67,7 +67,8 @@ impl Replayed {
         if let Some(deadline) = self.deadline.filter(|deadline| now < *deadline) {
             headers.insert(DEADLINE.into(), long_string(&deadline.to_string()));
         }
-        Outgoing::new(topology::REQUEST_KEY, "request", &self.request_id, self.body.clone()).with_headers(headers)
+        Outgoing::passing_on(topology::REQUEST_KEY, "request", &self.request_id, self.body.clone())
+            .with_headers(headers)
     }
 }
 
@@ -76,7 +77,7 @@ impl Replayed {
 pub fn retry(id: &RequestId, body: &[u8], came_with: &BasicProperties, attempt: u32, delay: Duration) -> Outgoing {
     let mut headers = Incoming(came_with).own_headers();
     headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(attempt.into()));
-    Outgoing::new(topology::retry_key(delay), "request", id, body.to_vec()).with_headers(headers)
+    Outgoing::passing_on(topology::retry_key(delay), "request", id, body.to_vec()).with_headers(headers)
 }
 
 /// The same request again after its worker vanished with it: to be run with nothing beside it, after `delay` if there is
@@ -94,7 +95,7 @@ pub fn alone(
     headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(attempt.into()));
     headers.insert(VANISHED.into(), AMQPValue::LongLongInt(incoming.vanished().saturating_add(1).into()));
     let key = delay.map_or(topology::REQUEST_KEY.into(), topology::retry_key);
-    Outgoing::new(key, "request", id, body.to_vec()).with_headers(headers)
+    Outgoing::passing_on(key, "request", id, body.to_vec()).with_headers(headers)
 }
 
 /// The same request, to be delivered again as if it had never been: for what was taken and not begun.
@@ -109,7 +110,8 @@ pub fn untouched(body: &[u8], came_with: &BasicProperties) -> Outgoing {
     if let Some(id) = came_with.message_id() {
         properties = properties.with_message_id(id.clone());
     }
-    Outgoing { routing_key: topology::REQUEST_KEY.into(), body: body.to_vec(), properties, mandatory: true }
+    let routing_key = topology::REQUEST_KEY.into();
+    Outgoing { routing_key, body: body.to_vec(), properties, mandatory: true, passed_on: true }
 }
 
 #[cfg(test)]
@@ -124,6 +126,17 @@ mod tests {
         assert_eq!(body, br#"{"requestId":1,"requestData":{ "b":1.0, "a":12345678901234567890123 }}"#);
         let back: Request<'_> = serde_json::from_slice(&body).expect("reads back");
         assert_eq!(back.request_id, request.request_id);
+    }
+
+    #[test]
+    fn what_the_broker_delivered_it_takes_again_whatever_its_size() {
+        let (id, none) = (RequestId::from_text("a").expect("is an id"), BasicProperties::default());
+        let large = vec![b' '; super::super::LARGEST_BODY + 1];
+        assert!(!retry(&id, &large, &none, 2, Duration::from_secs(1)).is_too_large());
+        assert!(!alone(&id, &large, &none, 2, None).is_too_large());
+        assert!(!untouched(&large, &none).is_too_large());
+        let data = RawValue::from_string(format!("\"{}\"", "x".repeat(large.len()))).expect("is JSON");
+        assert!(Request { request_id: id, request_data: &data }.to_message().is_too_large());
     }
 
     #[test]

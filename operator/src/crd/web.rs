@@ -64,9 +64,10 @@ pub struct WebSpec {
     )]
     pub dead_letter_retention: String,
 
-    /// Longest accepted request body, in bytes. Default: 1048576 (1 MiB).
+    /// Longest accepted request body, in bytes. Default: 1048576 (1 MiB). At most 15728640 (15 MiB), since RabbitMQ takes
+    /// messages of 16 MiB.
     #[serde(default = "default_max_body_bytes")]
-    #[schemars(range(min = 1, max = 134_217_728))]
+    #[schemars(range(min = 1, max = 15_728_640))]
     pub max_body_bytes: i64,
 
     /// A partial PodTemplateSpec that is merged over the web pods: node selectors, volumes, resources, sidecars. The

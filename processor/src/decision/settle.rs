@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use std::time::Duration;
 use warren_messaging::{
-    message::{FailureReason, Incoming, result, retry},
+    message::{FailureReason, Incoming, LARGEST_BODY, result, retry},
     request_id::RequestId,
 };
 
@@ -31,6 +31,14 @@ pub(crate) fn settle(
 fn done(id: &RequestId, received: Received<'_>, results: &RawValue) -> Settlement {
     let incoming = Incoming(received.properties);
     let message = result(id, results, incoming.attempt(), incoming.replay().unwrap_or(0));
+    if message.is_too_large() {
+        let size = message.body.len();
+        let error = format!(
+            "the result has {size} bytes as a message, and RabbitMQ takes at most {LARGEST_BODY}: store it elsewhere and \
+             answer where"
+        );
+        return dead(Some(id), received, FailureReason::Rejected, error);
+    }
     Settlement { end: End::Done, actions: vec![Action::Publish(message), Action::Ack], error: None, when_full: None }
 }
 
@@ -84,6 +92,15 @@ mod tests {
         assert_eq!(short(&settlement), ["publish result as attempt 2", "ack"]);
         assert_eq!(published(&settlement).body, br#"{"requestId":7,"processingResults":"x"}"#);
         assert_eq!((settlement.end, settlement.error), (End::Done, None));
+    }
+
+    #[test]
+    fn a_result_that_rabbitmq_would_not_take_is_a_failure_for_good() {
+        let settlement = after(Outcome::done(&"x".repeat(LARGEST_BODY)), 1);
+        assert_eq!(short(&settlement), ["publish dead as attempt 1", "ack"]);
+        let (reason, error) = failure_reason(&published(&settlement).properties);
+        assert_eq!(reason, FailureReason::Rejected);
+        assert!(error.contains("at most 16777216"), "{error}");
     }
 
     #[test]

@@ -7,7 +7,9 @@ use axum::{
 };
 use serde::Serialize;
 use std::time::Duration;
-use warren_messaging::{duration, error_chain::Chain, publisher::PublishError, request_id::RequestIdError};
+use warren_messaging::{
+    duration, error_chain::Chain, message::LARGEST_BODY, publisher::PublishError, request_id::RequestIdError,
+};
 
 /// Every refusal's `type` begins with this; docs/problems.md has a heading for each.
 const TYPE_BASE: &str = "https://warren.dev/problems/";
@@ -27,6 +29,12 @@ pub enum Problem {
         /// The limit in bytes.
         limit: usize,
     },
+    /// RabbitMQ may take no message of this size.
+    #[error(
+        "the request is larger than RabbitMQ takes, {} bytes: send less, for example a link to the data",
+        LARGEST_BODY
+    )]
+    MessageTooLarge,
     /// The body did not arrive whole.
     #[error("the body could not be read to its end")]
     BodyCut,
@@ -36,6 +44,9 @@ pub enum Problem {
     /// There is no memory for the body, or for the answer.
     #[error("too many large bodies are on their way at this moment: try again, or raise --max-held-bytes")]
     Overloaded,
+    /// Enough others ask for a replay of the journal.
+    #[error("others are asking for a replay of the journal at this moment: try again")]
+    JournalBusy,
     /// There are too many connections.
     #[error("too many clients are connected at this moment: try again, or raise --max-connections")]
     TooManyConnections,
@@ -154,10 +165,13 @@ impl Problem {
         match self {
             Self::InvalidJson(_) => ("invalid-json", "The body is not JSON", StatusCode::BAD_REQUEST),
             Self::InvalidBody(_) => ("invalid-body", "The body has the wrong shape", StatusCode::BAD_REQUEST),
-            Self::BodyTooLarge { .. } => ("body-too-large", "The body is too large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::BodyTooLarge { .. } | Self::MessageTooLarge => {
+                ("body-too-large", "The body is too large", StatusCode::PAYLOAD_TOO_LARGE)
+            }
             Self::BodyCut => ("body-cut", "The body is incomplete", StatusCode::BAD_REQUEST),
             Self::BodyTooSlow(_) => ("body-too-slow", "The body took too long", StatusCode::REQUEST_TIMEOUT),
             Self::Overloaded => ("overloaded", "No memory for that now", StatusCode::SERVICE_UNAVAILABLE),
+            Self::JournalBusy => ("overloaded", "Others ask for that now", StatusCode::SERVICE_UNAVAILABLE),
             Self::TooManyConnections => {
                 ("too-many-connections", "Too many connections", StatusCode::SERVICE_UNAVAILABLE)
             }
@@ -236,6 +250,7 @@ impl From<PublishError> for Problem {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::Full { .. } => Self::QueueFull,
+            PublishError::TooLarge { .. } => Self::MessageTooLarge,
             PublishError::Unavailable(_) | PublishError::Unroutable { .. } => Self::BrokerUnavailable(error),
             PublishError::TimedOut { .. } | PublishError::InDoubt { .. } => Self::NotConfirmed(error),
         }
@@ -245,5 +260,17 @@ impl From<PublishError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         Self::StoreUnavailable(Chain(&error).to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_rabbitmq_would_not_take_is_too_large_and_not_to_be_tried_again() {
+        let problem = Problem::from(PublishError::TooLarge { key: "request".into(), size: LARGEST_BODY + 1 });
+        assert_eq!(problem.kind().2, StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!((problem.word(), problem.retry_after()), ("body-too-large", None));
     }
 }
