@@ -160,7 +160,8 @@ impl Link {
         };
         tokio::select! {
             served = serving => served,
-            () = missed_loss(connection, stop) => Err(LinkError::ChannelClosed),
+            // Also when the process wants to stop: what runs is no part of the session, and waited for after it.
+            () = outlived(connection) => Err(LinkError::ChannelClosed),
         }
     }
 
@@ -205,15 +206,6 @@ pub async fn outlived(connection: &Connection) {
         tokio::time::sleep(LOSS_POLL).await;
     }
     tokio::time::sleep(LOSS_PATIENCE).await;
-}
-
-/// Until a session has outlived its connection. A process that stops may take longer: it finishes what runs, with a
-/// connection or without.
-async fn missed_loss(connection: &Connection, stop: &CancellationToken) {
-    outlived(connection).await;
-    if stop.is_cancelled() {
-        std::future::pending::<()>().await;
-    }
 }
 
 /// Opens one connection that will not come back by itself: for a check, a declaration, a test.

@@ -10,7 +10,7 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
-    link::{Link, LinkError, Opened, Session},
+    link::{Link, LinkError, LinkState, Opened, Session},
     topology::Topology,
 };
 use warren_testkit::{eventually, proxy::Proxy};
@@ -25,6 +25,31 @@ impl Session for Deaf {
         opened.stop.cancelled().await;
         Ok(())
     }
+}
+
+/// Waits for an answer that got lost, whatever else happens.
+struct Stuck;
+
+impl Session for Stuck {
+    async fn serve(&mut self, opened: Opened<'_>) -> Result<(), LinkError> {
+        opened.ready();
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_misses_the_loss_of_its_connection_does_not_keep_its_process_from_stopping() {
+    let (vhost, _connection, plan) = declared(&Topology::named("p")).await;
+    let proxy = Proxy::start(address(&vhost).url.host_and_port());
+    let stop = CancellationToken::new();
+    let through_proxy = proxy.url(&vhost.url()).parse::<warren_messaging::broker::Broker>().expect("is an address");
+    let link = Link::new(through_proxy, "stuck", Some(plan));
+    let mut state = link.state();
+    let keeping = tokio::spawn(link.keep(Stuck, stop.clone()));
+    state.wait_for(LinkState::is_ready).await.expect("the link lives");
+    stop.cancel();
+    proxy.cut();
+    tokio::time::timeout(Duration::from_secs(30), keeping).await.expect("ends in time").expect("ends well");
 }
 
 #[tokio::test(flavor = "multi_thread")]

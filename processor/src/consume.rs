@@ -51,10 +51,8 @@ enum Turn {
 
 impl<H: Handler> Session for ConsumeSession<H> {
     async fn serve(&mut self, opened: Opened<'_>) -> Result<(), LinkError> {
-        self.intake.set(Stage::Opening);
-        let result = self.subscriptions(&opened).await;
-        self.intake.set(Stage::Away);
-        result
+        let _consuming = self.intake.opening();
+        self.subscriptions(&opened).await
     }
 }
 

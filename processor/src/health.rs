@@ -42,9 +42,26 @@ impl Intake {
         }
     }
 
+    /// From now on the consumer is being opened; away again once what this returns is dropped, as a session also is that
+    /// did not hear of the loss of its connection.
+    pub(crate) fn opening(self: &Arc<Self>) -> Consuming {
+        self.set(Stage::Opening);
+        Consuming(Arc::clone(self))
+    }
+
     fn stage(&self) -> (Stage, Duration) {
         let (stage, since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (stage, since.elapsed())
+    }
+}
+
+/// A connection's time as far as consuming goes.
+#[must_use = "it ends when dropped"]
+pub(crate) struct Consuming(Arc<Intake>);
+
+impl Drop for Consuming {
+    fn drop(&mut self) {
+        self.0.set(Stage::Away);
     }
 }
 
@@ -101,6 +118,15 @@ mod tests {
         assert!(alive(Stage::Opening, LONG, false).is_err());
         assert_eq!(alive(Stage::Opening, Duration::from_secs(59), false), Ok(()));
         assert_eq!(alive(Stage::Open, LONG, false), Ok(()));
+    }
+
+    #[test]
+    fn a_session_that_is_dropped_while_it_opens_its_consumer_leaves_the_worker_away() {
+        let intake = Arc::new(Intake::new());
+        let session = intake.opening();
+        assert_eq!(intake.stage().0, Stage::Opening);
+        drop(session);
+        assert_eq!(intake.stage().0, Stage::Away);
     }
 
     #[test]
