@@ -57,7 +57,7 @@ pub struct HandlerSettings {
     exec_mode: Option<ExecMode>,
 
     /// http: where to POST each request, http://127.0.0.1:8000/
-    #[arg(long, env = HTTP_URL, value_name = "URL")]
+    #[arg(long, env = HTTP_URL, hide_env_values = true, value_name = "URL")]
     http_url: Option<String>,
 
     /// exec, http: the largest result, in bytes; larger ones are refused for good

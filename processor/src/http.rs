@@ -73,11 +73,11 @@ impl Handler for Http {
 }
 
 fn check(text: &str) -> Result<Url, HandlerError> {
-    let url = Url::parse(text).map_err(|source| HandlerError::BadUrl { url: text.to_owned(), source })?;
+    let url = Url::parse(text).map_err(HandlerError::BadUrl)?;
     match url.scheme() {
         "http" => Ok(url),
-        "https" => Err(HandlerError::Https { url: text.to_owned() }),
-        _ => Err(HandlerError::NotHttp { url: text.to_owned() }),
+        "https" => Err(HandlerError::Https { url: without_secrets(url) }),
+        _ => Err(HandlerError::NotHttp),
     }
 }
 
@@ -130,6 +130,20 @@ mod tests {
     fn an_error_names_the_address_without_its_secrets() {
         let http = Http::new("http://user:s3cret@127.0.0.1:8000/resize?key=s3cret", 1).expect("is an address");
         assert_eq!(http.shown, "http://127.0.0.1:8000/resize");
+    }
+
+    #[test]
+    fn a_refused_address_keeps_its_secrets() {
+        for url in [
+            "https://user:s3cret@h/?key=s3cret",
+            "http://user:s3cret@h:port/",
+            "ftp://user:s3cret@h/",
+            "user:s3cret@h:80",
+        ] {
+            let refusal = Http::new(url, 1).expect_err(url);
+            let text = format!("{} {refusal:?}", warren_messaging::error_chain::Chain(&refusal));
+            assert!(!text.contains("s3cret"), "{text}");
+        }
     }
 
     #[test]

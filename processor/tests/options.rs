@@ -50,6 +50,13 @@ fn help_names_every_option_with_its_variable() {
 }
 
 #[test]
+fn help_does_not_show_the_password_in_the_handlers_address() {
+    let help = program().env("WARREN_HTTP_URL", "http://user:s3cret@h/").arg("--help").output().expect("it runs");
+    let text = String::from_utf8_lossy(&help.stdout);
+    assert!(text.contains("WARREN_HTTP_URL") && !text.contains("s3cret"), "{text}");
+}
+
+#[test]
 fn a_command_that_does_not_exist_is_refused_at_the_start_with_the_places_looked_at() {
     let options = ["--amqp-url=amqp://127.0.0.1:1", "--handler=exec", "--", "no-such-program"];
     let refused = program().env("PATH", "/usr/bin:/bin").args(options).output().expect("it runs");

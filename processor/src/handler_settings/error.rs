@@ -56,29 +56,23 @@ pub enum HandlerError {
         /// The program.
         program: String,
     },
-    /// Not an address.
-    #[error("`{url}` is no URL: write one such as http://127.0.0.1:8000/")]
-    BadUrl {
-        /// What was given.
-        url: String,
-        /// What is wrong with it.
-        source: <reqwest::Url as std::str::FromStr>::Err,
-    },
+    /// Not an address. Where in it a password stands cannot be known, so it is not shown.
+    #[error("--http-url (WARREN_HTTP_URL) is no URL: write one such as http://127.0.0.1:8000/")]
+    BadUrl(#[source] <reqwest::Url as std::str::FromStr>::Err),
     /// TLS, which this build does not speak.
     #[error(
         "`{url}` needs TLS, which this worker does not speak: use http:// to a neighbour that does, or POST from a \
          command (--handler exec -- curl …)"
     )]
     Https {
-        /// What was given.
+        /// What was given, without user, password and query.
         url: String,
     },
-    /// Something else than HTTP.
-    #[error("`{url}` is no HTTP address: write one such as http://127.0.0.1:8000/")]
-    NotHttp {
-        /// What was given.
-        url: String,
-    },
+    /// Something else than HTTP: not shown, for `user:password@host:8000` is read as one, too.
+    #[error(
+        "--http-url (WARREN_HTTP_URL) does not begin with http://: write an address such as http://127.0.0.1:8000/"
+    )]
+    NotHttp,
     /// The HTTP client cannot be made.
     #[error("cannot make an HTTP client")]
     Client(#[source] reqwest::Error),
