@@ -14,7 +14,7 @@ mod request;
 mod result;
 
 pub use event::{Event, Progress};
-pub use failure::{FailureReason, failure, failure_reason};
+pub use failure::{FailureReason, failure, failure_reason, shortened};
 pub use headers::{ATTEMPT, DEADLINE, ERROR, Incoming, REASON, REPLAY, TRACEPARENT, VANISHED};
 pub use object::read;
 pub use order::Order;

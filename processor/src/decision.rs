@@ -71,16 +71,6 @@ pub(crate) enum End {
     Dead(FailureReason),
 }
 
-/// The longest error that travels, in bytes: a record wants a cause, not a log.
-const MAX_ERROR_BYTES: usize = 4096;
-
-fn shortened(mut error: String) -> String {
-    if error.len() > MAX_ERROR_BYTES {
-        error.truncate((0..=MAX_ERROR_BYTES).rev().find(|end| error.is_char_boundary(*end)).unwrap_or(0));
-    }
-    error
-}
-
 #[cfg(test)]
 mod samples {
     //! Deliveries and policies for the tests of both rules, and a short form of actions to compare.

@@ -52,8 +52,7 @@ impl fmt::Display for FailureReason {
     }
 }
 
-/// The longest error text that a header carries, in bytes: frames of headers are not split, and a record wants
-/// a cause, not a log.
+/// The longest error text that travels, in bytes: frames of headers are not split, and a record wants a cause, not a log.
 const MAX_ERROR_BYTES: usize = 4096;
 
 /// The message of a request that is given up after attempt `attempt`. An undecodable one has no id.
@@ -71,7 +70,7 @@ pub fn failure(
     headers.insert(ATTEMPT.into(), attempt);
     headers.insert(REPLAY.into(), AMQPValue::LongLongInt(incoming.replay().unwrap_or(0).into()));
     headers.insert(REASON.into(), long_string(reason.as_str()));
-    headers.insert(ERROR.into(), long_string(cut(error, MAX_ERROR_BYTES)));
+    headers.insert(ERROR.into(), long_string(shortened(error)));
     let mut properties = super::properties("failure", id).with_headers(headers);
     if let (None, Some(foreign_id)) = (id, came_with.message_id()) {
         properties = properties.with_message_id(foreign_id.clone());
@@ -104,13 +103,14 @@ fn explain(death: &str) -> &str {
     }
 }
 
-/// At most `limit` bytes of `text`, ending on a character's boundary.
-fn cut(text: &str, limit: usize) -> &str {
-    let mut end = text.len().min(limit);
-    while !text.is_char_boundary(end) {
+/// As much of an error as travels, 4096 bytes at most, ending on a character's boundary.
+#[must_use]
+pub fn shortened(error: &str) -> &str {
+    let mut end = error.len().min(MAX_ERROR_BYTES);
+    while !error.is_char_boundary(end) {
         end -= 1;
     }
-    &text[..end]
+    &error[..end]
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ fn check(settlement: &Settlement, received: Received<'_>, rules: &Rules) -> Resu
         return Err(TestCaseError::fail(format!("{:?}", settlement.actions)));
     };
     prop_assert!(told.iter().all(|action| matches!(action, Action::Tell(_))));
-    prop_assert!(settlement.error.as_ref().is_none_or(|error| error.len() <= super::MAX_ERROR_BYTES));
+    prop_assert!(settlement.error.as_ref().is_none_or(|error| error.len() <= 4096));
     let (before, after) = (Incoming(received.properties).attempt(), Incoming(&message.properties).attempt());
     prop_assert!(message.mandatory && after >= before);
     match settlement.end {

@@ -1,14 +1,14 @@
 //! After the handler: what its outcome means for the request.
 
 use super::{
-    Action, End, Outcome, Received, Rules, Settlement, shortened,
+    Action, End, Outcome, Received, Rules, Settlement,
     triage::{dead, later},
 };
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use std::time::Duration;
 use warren_messaging::{
-    message::{FailureReason, Incoming, LARGEST_BODY, result, retry},
+    message::{FailureReason, Incoming, LARGEST_BODY, result, retry, shortened},
     request_id::RequestId,
 };
 
@@ -23,8 +23,10 @@ pub(crate) fn settle(
 ) -> Settlement {
     match outcome {
         Outcome::Done(results) => done(id, received, &results),
-        Outcome::Again { error, retry_after } => again(id, received, shortened(error), retry_after, rules, now),
-        Outcome::Never { error } => dead(Some(id), received, FailureReason::Rejected, shortened(error)),
+        Outcome::Again { error, retry_after } => {
+            again(id, received, shortened(&error).to_owned(), retry_after, rules, now)
+        }
+        Outcome::Never { error } => dead(Some(id), received, FailureReason::Rejected, shortened(&error).to_owned()),
     }
 }
 

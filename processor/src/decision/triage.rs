@@ -1,11 +1,11 @@
 //! Before the handler: is this a request, is it still wanted, and may it run?
 
-use super::{Action, End, Received, Rules, Settlement, shortened};
+use super::{Action, End, Received, Rules, Settlement};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::time::Duration;
 use warren_messaging::{
-    message::{self, Event, FailureReason, Incoming, Outgoing, Progress, Request, alone, failure},
+    message::{self, Event, FailureReason, Incoming, Outgoing, Progress, Request, alone, failure, shortened},
     request_id::RequestId,
     topology::QueueType,
 };
@@ -91,7 +91,7 @@ pub(super) fn later(
     let next_attempt_at = now.checked_add(pause).unwrap_or(Timestamp::MAX);
     if let Some(deadline) = incoming.deadline().filter(|deadline| *deadline < next_attempt_at) {
         let error = format!("its deadline {deadline} passes before another attempt can begin; the last one: {error}");
-        return dead(Some(id), received, FailureReason::Expired, shortened(error));
+        return dead(Some(id), received, FailureReason::Expired, shortened(&error).to_owned());
     }
     let progress = Progress::Retrying { error: error.clone(), next_attempt_at };
     let (attempt, replay) = (incoming.attempt(), Some(incoming.replay().unwrap_or(0)));
