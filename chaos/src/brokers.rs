@@ -4,8 +4,7 @@ use crate::local::PIPELINE;
 use anyhow::{Context as _, bail};
 use lapin::{
     Connection, ConnectionProperties,
-    options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions, QueueDeleteOptions},
-    types::FieldTable,
+    options::{BasicAckOptions, BasicGetOptions, QueueDeleteOptions},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -130,19 +129,6 @@ impl Brokers {
         let held = channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await?;
         connection.close(200, "done".into()).await?;
         Ok(held)
-    }
-
-    /// Ready messages per queue of the pipeline; `None` where it is missing.
-    ///
-    /// # Errors
-    /// The broker does not answer.
-    pub async fn ready(&self, queue: &str) -> anyhow::Result<u32> {
-        let connection = self.connect().await?;
-        let channel = connection.create_channel().await?;
-        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let found = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
-        let _ = connection.close(200, "done".into()).await;
-        Ok(found?.message_count())
     }
 
     /// All messages per queue, those in work and those that wait to be dead-lettered included.
