@@ -59,7 +59,8 @@ pub async fn run(options: &Options, directory: &Path) -> anyhow::Result<Report> 
         findings: Findings::default(),
         met: Met::default(),
     });
-    let stage = Stage { brokers, disk, local, deleted: BTreeSet::new(), deleted_at_most: 0 };
+    let clients = options.clients.into();
+    let stage = Stage { brokers, disk, local, deleted: BTreeSet::new(), deleted_at_most: 0, clients };
     let mut campaign = Campaign {
         options,
         stage,

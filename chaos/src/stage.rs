@@ -23,8 +23,43 @@ const TOLD: Duration = Duration::from_secs(60);
 /// A line so slow that AMQP's small frames take five times this for a publish and its confirm.
 const LATE: Duration = Duration::from_millis(60);
 const LOOK: Duration = Duration::from_millis(50);
-/// Queues that an outsider deletes.
-const DELETED: [&str; 3] = ["requests", "results", "retry.400ms"];
+/// Results that the web side holds until they are recorded.
+const WEB_PREFETCH: usize = 64;
+/// Requests that processors hold, or whose outcome they publish.
+const IN_WORK: usize = CONCURRENCY * PROCESSORS;
+/// Messages that RabbitMQ moves out of a retry queue at a time. It counts them as ready in neither queue.
+const FALLING_DUE: usize = 32;
+
+/// A queue that an outsider deletes.
+#[derive(Clone, Copy, Debug)]
+enum Doomed {
+    Requests,
+    Results,
+    Retry,
+}
+
+impl Doomed {
+    const ALL: [Self; 3] = [Self::Requests, Self::Results, Self::Retry];
+
+    fn queue(self) -> String {
+        let suffix = match self {
+            Self::Requests => "requests",
+            Self::Results => "results",
+            Self::Retry => "retry.400ms",
+        };
+        format!("{PIPELINE}.{suffix}")
+    }
+
+    /// How many messages it can have held beyond those that were ready: given to somebody, or under way to it, which
+    /// RabbitMQ confirms although the queue is deleted just then.
+    fn unseen(self, clients: usize) -> usize {
+        match self {
+            Self::Requests => IN_WORK + clients + FALLING_DUE,
+            Self::Results => WEB_PREFETCH + IN_WORK,
+            Self::Retry => FALLING_DUE + IN_WORK,
+        }
+    }
+}
 
 /// Everything that runs.
 #[derive(Debug)]
@@ -39,6 +74,8 @@ pub struct Stage {
     pub deleted: BTreeSet<String>,
     /// How many messages the deleted queues can have held.
     pub deleted_at_most: usize,
+    /// How many clients submit.
+    pub clients: usize,
 }
 
 impl Stage {
@@ -139,8 +176,8 @@ impl Stage {
     /// What was in the queue is lost by an outsider's hand: noted here, so that nothing else is excused. Warren must
     /// say that the queue is missing, and declare it again.
     async fn delete_queue(&mut self, pick: u32, load: &Load) -> anyhow::Result<Instant> {
-        let suffix = DELETED[usize::try_from(pick).unwrap_or(0) % DELETED.len()];
-        let queue = format!("{PIPELINE}.{suffix}");
+        let doomed = Doomed::ALL[usize::try_from(pick).unwrap_or(0) % Doomed::ALL.len()];
+        let queue = doomed.queue();
         let said = self.local.said();
         let begun = Instant::now();
         let mut open = self.open(load).await?;
@@ -152,8 +189,7 @@ impl Stage {
         let meanwhile = |promise: &crate::promises::Promise| promise.asked <= over && promise.asked + TOLD > begun;
         open.extend(promised.into_iter().filter(|(_, promise)| meanwhile(promise)).map(|(id, _)| id));
         self.deleted.append(&mut open);
-        // Ready, given to processors, and under way from clients and processors.
-        self.deleted_at_most += usize::try_from(held)? + 2 * CONCURRENCY * PROCESSORS + 64;
+        self.deleted_at_most += usize::try_from(held)? + doomed.unseen(self.clients);
         let missing = format!("queue {queue} is missing");
         while !self.local.has_said(&missing, said) && over.elapsed() < TOLD {
             tokio::time::sleep(LOOK).await;
@@ -171,5 +207,17 @@ impl Stage {
             open.extend(load.api.list(Some(status)).await?.0.into_keys());
         }
         Ok(open)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deleted_queue_excuses_no_more_than_could_be_under_way_to_it() {
+        let unseen = Doomed::ALL.map(|doomed| doomed.unseen(8));
+        assert_eq!(unseen, [56, 80, 48], "requests, results, retries");
+        assert_eq!(Doomed::Retry.unseen(8), Doomed::Retry.unseen(1000), "clients send nothing there");
     }
 }
