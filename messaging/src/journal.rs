@@ -33,8 +33,11 @@ const ACK_EVERY: u32 = 32;
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// How long a connection may take to close.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// How long the first request of a range may take. Nothing comes if the broker's clock knows of none.
+/// How long the first request may take. Nothing comes of an empty stream, or if the broker's clock knows of none in the
+/// range.
 const FIRST: Duration = Duration::from_secs(5);
+/// How long a request may take of which it is known that it is there.
+const KNOWN: Duration = Duration::from_secs(10);
 
 /// Why a journal cannot be read, or no further.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,12 @@ pub enum JournalError {
         "there is no stream {stream}: the pipeline keeps no journal (spec.topology.journal), or it is not declared yet"
     )]
     Missing {
+        /// Its name.
+        stream: String,
+    },
+    /// Nothing comes though there is something. Open it again where it ended.
+    #[error("the stream {stream} sends nothing for now, though there must be more in it")]
+    Silent {
         /// Its name.
         stream: String,
     },
@@ -82,7 +91,8 @@ pub struct Reader {
     clock: Option<Timestamp>,
     /// The end of the range by the broker's clock, once it was asked for.
     until_offset: Option<u64>,
-    begun: bool,
+    /// Whether it is known that something is still to come.
+    is_sure: bool,
     unacked: u32,
 }
 
@@ -90,13 +100,16 @@ impl Reader {
     /// Opens `stream` over a connection that is named `name` at the broker.
     ///
     /// # Errors
-    /// See [`JournalError`].
+    /// See [`JournalError`]. A stream that was read before and sends nothing now is [`JournalError::Silent`].
     pub async fn open(broker: &Broker, name: &str, stream: &str, range: Range) -> Result<Self, JournalError> {
         let connection = connect(broker, name, Frames::Large).await?;
         if counts(&connection, stream).await?.is_none() {
             return Err(JournalError::Missing { stream: stream.to_owned() });
         }
         let tail = tail::find(&connection, stream).await?;
+        if tail.is_none() && range.resume_at.is_some() {
+            return Err(JournalError::Silent { stream: stream.to_owned() });
+        }
         let from = range
             .resume_at
             .map_or_else(|| Offset::Time(range.since.checked_sub(SKEW).unwrap_or(range.since)), Offset::Number);
@@ -107,12 +120,18 @@ impl Reader {
             consumer,
             stream: stream.to_owned(),
             range,
-            tail,
+            tail: tail.filter(|tail| range.resume_at.is_none_or(|place| place <= tail.last)),
             clock: None,
             until_offset: None,
-            begun: false,
+            is_sure: range.resume_at.is_some(),
             unacked: 0,
         })
+    }
+
+    /// Whether there is nothing more to read. Before the first [`Reader::next`]: nothing to begin with.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        self.tail.is_none()
     }
 
     /// The next request of the range; `None` at its end. A request that was tried again or replayed comes again, see
@@ -122,7 +141,7 @@ impl Reader {
     /// See [`JournalError`].
     pub async fn next(&mut self) -> Result<Option<Entry>, JournalError> {
         while let Some(tail) = self.tail {
-            let entry = self.take(tail).await?;
+            let entry = self.take().await?;
             self.clock = entry.published_at.or(self.clock);
             let place = self.place(&entry, tail).await?;
             if entry.offset >= tail.last || place == Place::Beyond {
@@ -141,18 +160,17 @@ impl Reader {
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
     }
 
-    async fn take(&mut self, tail: Tail) -> Result<Entry, JournalError> {
-        let delivery = match tokio::time::timeout(FIRST, self.consumer.next()).await {
-            Err(_) if !self.begun => {
-                // By the broker's clock all was written before the range; by the senders', the end may be in it.
-                (self.channel, self.consumer) =
-                    subscribe(&self.connection, &self.stream, Offset::Number(tail.first)).await?;
-                self.consumer.next().await
-            }
-            Err(_) => self.consumer.next().await,
-            Ok(delivery) => delivery,
-        };
-        self.begun = true;
+    async fn take(&mut self) -> Result<Entry, JournalError> {
+        let patience = if self.is_sure { KNOWN } else { FIRST };
+        let mut waited = tokio::time::timeout(patience, self.consumer.next()).await;
+        if waited.is_err() && !self.is_sure {
+            // By the broker's clock all was written before the range, or it is slow. By the senders' clocks some of it may
+            // be in the range all the same.
+            (self.channel, self.consumer) = subscribe(&self.connection, &self.stream, Offset::First).await?;
+            waited = tokio::time::timeout(KNOWN, self.consumer.next()).await;
+        }
+        let delivery = waited.map_err(|_| JournalError::Silent { stream: self.stream.clone() })?;
+        self.is_sure = true;
         let delivery = delivery.ok_or_else(|| LinkError::Cancelled { queue: self.stream.clone() })??;
         self.unacked += 1;
         if self.unacked >= ACK_EVERY {
@@ -231,9 +249,12 @@ impl Offset {
     }
 }
 
-/// Whether there is anything in a stream: by reading it, for what the broker counts of one is an estimate, and may be 0 for
-/// a moment though there is.
+/// Whether there is anything in a stream, by its count or by reading it: what the broker counts of one is an estimate, and
+/// may be 0 for a moment though there is; and a slow broker sends nothing for a moment.
 pub(crate) async fn holds_any(connection: &Connection, stream: &str) -> lapin::Result<bool> {
+    if counts(connection, stream).await?.is_some_and(|counts| counts.ready > 0) {
+        return Ok(true);
+    }
     let (channel, mut consumer) = subscribe(connection, stream, Offset::First).await?;
     let first = tokio::time::timeout(FIRST, consumer.next()).await;
     let _ = tokio::time::timeout(FAREWELL, channel.close(200, "seen".into())).await;

@@ -1,36 +1,32 @@
 //! Where a stream ends.
 
 use super::{FAREWELL, FIRST, JournalError, Offset, subscribe};
-use crate::{
-    link::LinkError,
-    message::Incoming,
-    topology::check::{self, Counts},
-};
+use crate::{link::LinkError, message::Incoming, topology::check};
 use futures::StreamExt as _;
 use lapin::{Channel, Connection, Consumer, options::BasicAckOptions};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// No more comes for so long: that was the last. All that the broker has at that moment it sends in one go.
+/// No more comes for so long behind what came: that was the last. All that the broker has at that moment it sends in one
+/// go.
 const QUIET: Duration = Duration::from_secs(1);
 /// While requests go on coming in, what came within this time is the end.
 const ENOUGH: Duration = Duration::from_secs(3);
 
-/// The end of a stream: the part that was written last.
+/// The end of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tail {
-    /// Where that part begins.
-    pub first: u64,
     /// The last that was there.
     pub last: u64,
 }
 
-/// The end of the stream as of now; `None` when it is empty.
+/// The end of the stream as of now; `None` when it seems to be empty: it sends nothing, which a slow broker does, too. What
+/// it counts of a stream tells no more, for that may be 0 for a moment though there is something.
 pub(super) async fn find(connection: &Connection, stream: &str) -> Result<Option<Tail>, JournalError> {
     let (channel, mut consumer) = subscribe(connection, stream, Offset::Last).await?;
-    let tail = match next(&channel, &mut consumer, stream, patience(connection, stream).await?).await? {
+    let tail = match next(&channel, &mut consumer, stream, FIRST).await? {
         None => None,
-        Some(first) => Some(Tail { first, last: read_on(connection, &channel, &mut consumer, stream, first).await? }),
+        Some(first) => Some(Tail { last: read_on(connection, &channel, &mut consumer, stream, first).await? }),
     };
     close(&channel).await;
     Ok(tail)
@@ -39,15 +35,9 @@ pub(super) async fn find(connection: &Connection, stream: &str) -> Result<Option
 /// The first place at or behind `from`, if there is any yet.
 pub(super) async fn first(connection: &Connection, stream: &str, from: Offset) -> Result<Option<u64>, JournalError> {
     let (channel, mut consumer) = subscribe(connection, stream, from).await?;
-    let first = next(&channel, &mut consumer, stream, QUIET).await?;
+    let first = next(&channel, &mut consumer, stream, FIRST).await?;
     close(&channel).await;
     Ok(first)
-}
-
-/// An empty stream sends nothing; one that says it is not empty is waited for longer.
-async fn patience(connection: &Connection, stream: &str) -> Result<Duration, JournalError> {
-    let Counts { ready, .. } = check::counts(connection, stream).await?.unwrap_or_default();
-    Ok(if ready == 0 { QUIET } else { FIRST })
 }
 
 /// Reads until nothing more comes, though the broker answers.

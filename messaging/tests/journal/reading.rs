@@ -138,7 +138,26 @@ async fn it_ends_where_the_stream_ended_although_requests_go_on_coming_in() {
 }
 
 #[tokio::test]
-async fn an_empty_journal_ends_at_once_and_a_missing_one_is_told() {
+async fn clocks_that_are_fast_hide_nothing_however_much_was_written_since() {
+    let (vhost, _connection, _) = declared(&kept(WEEK)).await;
+    for text in ["a", "b"] {
+        request_at(&vhost, text, Some(ago(-3600))).await;
+        // What is there ends a part of the stream: the next request begins another.
+        read(&vhost, all()).await;
+    }
+    assert_eq!(ids(&read(&vhost, range(ago(-1800), ago(-7200))).await), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn silence_where_reading_had_begun_is_no_end() {
+    let (vhost, _connection, _) = declared(&kept(WEEK)).await;
+    let on = Range { resume_at: Some(5), ..all() };
+    let refusal = Reader::open(&address(&vhost), "test", "p.journal", on).await.err().expect("is silent");
+    assert!(matches!(&refusal, JournalError::Silent { stream } if stream == "p.journal"), "{refusal:?}");
+}
+
+#[tokio::test]
+async fn an_empty_journal_has_an_end_and_a_missing_one_is_told() {
     let (vhost, _connection, _) = declared(&kept(WEEK)).await;
     assert!(read(&vhost, all()).await.is_empty());
     let refusal = Reader::open(&address(&vhost), "test", "q.journal", all()).await.err().expect("is missing");
