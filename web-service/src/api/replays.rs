@@ -77,7 +77,7 @@ pub(super) async fn find(
     State(service): State<Service>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let Path(id) = id.map_err(|_| Problem::UnreadablePath)?;
+    let id = job_id(id)?;
     let job = service.store.find_replay(&id).await?.ok_or(Problem::NoSuchReplay { id })?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(job)).into_response())
 }
@@ -86,10 +86,19 @@ pub(super) async fn cancel(
     State(service): State<Service>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Job>, Problem> {
-    let Path(id) = id.map_err(|_| Problem::UnreadablePath)?;
+    let id = job_id(id)?;
     let job = service.store.cancel_replay(&id).await?.ok_or(Problem::NoSuchReplay { id })?;
     service.replays.notify_one();
     Ok(Json(job))
+}
+
+/// Only what can be one is looked for: PostgreSQL takes no NUL in a text.
+fn job_id(id: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+    let Path(id) = id.map_err(|_| Problem::UnreadablePath)?;
+    match uuid::Uuid::parse_str(&id) {
+        Ok(id) => Ok(id.to_string()),
+        Err(_) => Err(Problem::NoSuchReplay { id }),
+    }
 }
 
 /// Reads what is wanted.
