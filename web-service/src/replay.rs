@@ -28,7 +28,7 @@ pub const JOURNAL: &str = "journal";
 pub enum JobStatus {
     /// At work, or about to be.
     Running,
-    /// To be ended; requests that may be on the queue already are seen to first.
+    /// To be ended; requests that may be on the queue already are seen to first, if that can be done now.
     Cancelling,
     /// All of it was looked at.
     Done,

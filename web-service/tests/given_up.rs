@@ -9,12 +9,15 @@ use warren_web_service::{
     dead_letter,
     journal::{Elsewhere, Wanted},
     record::{Change, Letter, Record, Status, What},
+    replay::JobStatus,
     store::{Batch, Chosen, Found, Granted, NewReplay, Round, Store},
 };
 
 on_each_store!(
     a_request_that_the_journal_no_longer_has_ends_as_failed_unless_something_was_heard_of_it,
     a_dead_letter_that_the_journal_no_longer_has_is_one_again,
+    a_cancelled_job_that_cannot_go_on_leaves_nothing_in_hand,
+    a_replay_into_another_pipeline_keeps_no_copy_among_the_dead_letters,
 );
 
 const JOB: &str = "01a2034a-0000-7000-8000-000000000000";
@@ -25,6 +28,11 @@ fn id(text: &str) -> RequestId {
 
 fn done(result: &str) -> What {
     What::Succeeded { attempt: 1, result: RawValue::from_string(result.into()).expect("is JSON") }
+}
+
+fn rejected() -> What {
+    let letter = Letter { body: b"{}".into(), traceparent: None, deadline: None };
+    What::Failed { attempt: 5, reason: FailureReason::Rejected, error: "no luck".into(), letter }
 }
 
 async fn record(store: &Store, name: &str, replay: u32, what: What) {
@@ -41,14 +49,18 @@ async fn dead_letters(store: &Store) -> usize {
 }
 
 /// Takes these in hand, as a replay of the journal, at places 1, 2 and so on.
-async fn in_hand(store: &Store, names: &[&str], into: Option<Elsewhere>) -> HashMap<i64, u32> {
+async fn in_hand(store: &Store, names: &[&str]) -> HashMap<i64, u32> {
+    in_hand_as(store, JOB, names, None).await
+}
+
+async fn in_hand_as(store: &Store, job: &str, names: &[&str], into: Option<Elsewhere>) -> HashMap<i64, u32> {
     let (since, until, elsewhere) = (Timestamp::UNIX_EPOCH, Timestamp::now(), into.is_some());
     let chosen = Chosen::Journal(Wanted { since, until, into, include_forgotten: false });
-    store.create_replay(NewReplay { id: JOB.into(), chosen, rate: 1 }).await.expect("is made");
-    assert!(store.take_lease(JOB, "test").await.expect("is asked"));
+    store.create_replay(NewReplay { id: job.into(), chosen, rate: 1 }).await.expect("is made");
+    assert!(store.take_lease(job, "test").await.expect("is asked"));
     let found = |(place, name): (i64, &&str)| Found { place, id: id(name), published_at: None };
     let batch = Batch {
-        job: JOB.into(),
+        job: job.into(),
         owner: "test".into(),
         found: (1..).zip(names).map(found).collect(),
         read_to: 100,
@@ -69,7 +81,7 @@ async fn a_request_that_the_journal_no_longer_has_ends_as_failed_unless_somethin
     for name in ["lost", "heard"] {
         record(&store, name, 0, done("1")).await;
     }
-    assert_eq!(in_hand(&store, &["lost", "heard"], None).await, HashMap::from([(1, 1), (2, 1)]));
+    assert_eq!(in_hand(&store, &["lost", "heard"]).await, HashMap::from([(1, 1), (2, 1)]));
     record(&store, "heard", 1, What::Started { attempt: 1, since: Timestamp::now() }).await;
     store.settle_replays(JOB, Round { failed: vec![1, 2], ..Round::default() }).await.expect("is noted");
 
@@ -86,13 +98,41 @@ async fn a_request_that_the_journal_no_longer_has_ends_as_failed_unless_somethin
     assert_eq!((lost.status, lost.error.is_none()), (Status::Succeeded, true));
 }
 
+async fn a_cancelled_job_that_cannot_go_on_leaves_nothing_in_hand(kind: StoreKind) {
+    let place = TestStore::new(kind).await;
+    let store = place.open().await;
+    record(&store, "a", 0, done("1")).await;
+    in_hand(&store, &["a"]).await;
+    assert!(!store.abandon_if_cancelled(JOB).await.expect("is asked"), "nobody cancelled it");
+    let job = store.cancel_replay(JOB).await.expect("is asked").expect("is there");
+    assert_eq!(job.status, JobStatus::Cancelling);
+    assert!(store.abandon_if_cancelled(JOB).await.expect("is asked"));
+    let job = store.find_replay(JOB).await.expect("can be read").expect("is there");
+    assert_eq!(job.status, JobStatus::Cancelled);
+    assert!(store.unfinished_replays().await.expect("can be read").is_empty());
+    assert_eq!(found(&store, "a").await.status, Status::Failed);
+}
+
+async fn a_replay_into_another_pipeline_keeps_no_copy_among_the_dead_letters(kind: StoreKind) {
+    let place = TestStore::new(kind).await;
+    let store = place.open().await;
+    record(&store, "a", 0, rejected()).await;
+    assert_eq!(in_hand(&store, &["a"]).await, HashMap::from([(1, 1)]));
+    store.settle_replays(JOB, Round { published: vec![1], ..Round::default() }).await.expect("is noted");
+    let to_sweep = async || store.to_sweep(10).await.expect("can be read").len();
+    assert_eq!(to_sweep().await, 0, "a job is at work");
+    store.cancel_replay(JOB).await.expect("is asked");
+    assert_eq!(to_sweep().await, 1);
+    let into = Some(Elsewhere { exchange: "q".into() });
+    in_hand_as(&store, "01a2034a-0000-7000-8000-000000000001", &["a"], into).await;
+    assert_eq!(to_sweep().await, 1);
+}
+
 async fn a_dead_letter_that_the_journal_no_longer_has_is_one_again(kind: StoreKind) {
     let place = TestStore::new(kind).await;
     let store = place.open().await;
-    let letter = Letter { body: b"{}".into(), traceparent: None, deadline: None };
-    let failed = What::Failed { attempt: 5, reason: FailureReason::Rejected, error: "no luck".into(), letter };
-    record(&store, "a", 0, failed).await;
-    in_hand(&store, &["a"], None).await;
+    record(&store, "a", 0, rejected()).await;
+    in_hand(&store, &["a"]).await;
     assert_eq!(dead_letters(&store).await, 0);
     store.settle_replays(JOB, Round { failed: vec![1], ..Round::default() }).await.expect("is noted");
     let record = found(&store, "a").await;

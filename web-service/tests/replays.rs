@@ -4,7 +4,7 @@ mod handled;
 mod letters;
 mod processes;
 
-use crate::fixture::{SOON, StoreKind, TestStore, Web, declare_on, on_each_store, result, web_on};
+use crate::fixture::{self, SOON, StoreKind, TestStore, Web, declare_on, on_each_store, problem, result, web_on};
 pub use handled::Handled;
 use lapin::{
     BasicProperties,
@@ -14,12 +14,15 @@ pub use letters::{counts, job_when};
 use letters::{dead_letters, fail, failed, replay};
 pub use processes::Side;
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use warren_messaging::{
     message::{FailureReason, Incoming},
     topology::Topology,
 };
-use warren_testkit::{broker, eventually};
+use warren_testkit::{
+    broker::{self, Vhost},
+    eventually,
+};
 
 on_each_store!(
     dead_letters_are_listed_newest_first_by_reason_and_time,
@@ -29,6 +32,8 @@ on_each_store!(
     what_is_not_failed_or_not_known_is_counted_and_left_alone,
     a_job_waits_for_room_in_the_queue_and_goes_on,
     a_cancelled_job_begins_nothing_more,
+    a_job_that_waits_for_room_can_be_ended_and_what_it_had_in_hand_is_a_dead_letter_still,
+    what_can_be_no_replays_id_is_no_replay,
 );
 
 async fn dead_letters_are_listed_newest_first_by_reason_and_time(kind: StoreKind) {
@@ -145,7 +150,8 @@ async fn what_is_not_failed_or_not_known_is_counted_and_left_alone(kind: StoreKi
     vhost.queue_when("p.requests", "one request", SOON, |queue| queue.messages == 1).await;
 }
 
-async fn a_job_waits_for_room_in_the_queue_and_goes_on(kind: StoreKind) {
+/// A job that waits for room, with its location.
+async fn waiting_job(kind: StoreKind) -> (Vhost, Web, String, Value) {
     let vhost = broker::vhost("room").await;
     declare_on(&vhost.url(), &Topology { max_length: Some(5), ..Topology::named("p") }).await;
     let web = Web::start_in(TestStore::new(kind).await, &vhost.url(), &[]).await;
@@ -164,11 +170,40 @@ async fn a_job_waits_for_room_in_the_queue_and_goes_on(kind: StoreKind) {
         }
     })
     .await;
+    (vhost, web, location, waiting)
+}
+
+async fn a_job_that_waits_for_room_can_be_ended_and_what_it_had_in_hand_is_a_dead_letter_still(kind: StoreKind) {
+    let (vhost, web, location, _) = waiting_job(kind).await;
+    cancel(&web, &location).await;
+    let [total, replayed, _, _] = counts(&job_when(&web, &location, "cancelled").await);
+    let left = usize::try_from(total - replayed).expect("is small");
+    assert_eq!(dead_letters(&web, "?limit=100").await.len(), left);
+    vhost.queue_when("p.requests", "only the replayed ones", SOON, |queue| queue.messages == replayed).await;
+}
+
+async fn what_can_be_no_replays_id_is_no_replay(kind: StoreKind) {
+    let (_vhost, web) = web_on(kind, "no-id").await;
+    for method in [Method::GET, Method::DELETE] {
+        let asked = web.http.request(method.clone(), format!("{}/api/v1/replays/%00", web.base));
+        let answer = asked.send().await.expect("is answered");
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{method}");
+        assert_eq!(fixture::kind(&problem(answer).await), "no-such-replay");
+    }
+}
+
+async fn a_job_waits_for_room_in_the_queue_and_goes_on(kind: StoreKind) {
+    let (vhost, web, location, waiting) = waiting_job(kind).await;
     assert_eq!(waiting["status"], "running");
     let handled = Handled::start(&vhost).await;
     let job = job_when(&web, &location, "done").await;
     assert_eq!(counts(&job), [60, 60, 0, 0]);
     eventually("all to be handled", SOON, async || handled.ids() == 60).await;
+}
+
+async fn cancel(web: &Web, location: &str) {
+    let asked = web.http.request(Method::DELETE, format!("{}{location}", web.base)).send().await.expect("is answered");
+    assert_eq!(asked.status(), StatusCode::OK);
 }
 
 async fn a_cancelled_job_begins_nothing_more(kind: StoreKind) {
@@ -179,8 +214,7 @@ async fn a_cancelled_job_begins_nothing_more(kind: StoreKind) {
     eventually("all to be listed", SOON, async || dead_letters(&web, "").await.len() == 20).await;
     let location = replay(&web.http, &web.base, json!({"filter": {}, "rate": 2})).await;
     eventually("some to be replayed", SOON, async || counts(&web.get_json(&location).await)[1] > 0).await;
-    let cancel = web.http.request(Method::DELETE, format!("{}{location}", web.base)).send().await.expect("is answered");
-    assert_eq!(cancel.status(), StatusCode::OK);
+    cancel(&web, &location).await;
     let [total, replayed, skipped, failed] = counts(&job_when(&web, &location, "cancelled").await);
     assert!(total == 20 && replayed < 10 && skipped + failed == 0, "{total} {replayed} {skipped} {failed}");
     let left = usize::try_from(total - replayed).expect("is small");

@@ -152,10 +152,10 @@ impl Runner {
     async fn step(&self, job: &str, limit: u32, pace: &mut Pace, stop: &CancellationToken) -> Result<Step, StoreError> {
         let state = self.publisher.state();
         if !state.is_ready() {
-            let waiting_for = Some(format!("RabbitMQ: {state}"));
-            self.store.settle_replays(job, Round { waiting_for, ..Round::default() }).await?;
-            let is_ours = self.store.take_lease(job, &self.owner).await?;
-            return Ok(if is_ours { Step::Waits } else { Step::Ended });
+            if !self.store.take_lease(job, &self.owner).await? {
+                return Ok(Step::Ended);
+            }
+            return self.hindered(job, format!("RabbitMQ: {state}")).await;
         }
         let renewed = Instant::now();
         let in_hand = match self.store.begin_replays(job, &self.owner, limit).await? {
@@ -172,7 +172,18 @@ impl Runner {
         let round = self.publish(&self.publisher, in_hand, pace, renewed + SEND_WITHIN, stop).await;
         let waits = round.waiting_for.is_some();
         self.settle(job, round, stop).await;
-        Ok(if waits { Step::Waits } else { Step::Went })
+        if waits { self.waits(job).await } else { Ok(Step::Went) }
+    }
+
+    /// A job cannot go on now, and says why.
+    async fn hindered(&self, job: &str, what: String) -> Result<Step, StoreError> {
+        self.store.settle_replays(job, Round { waiting_for: Some(what), ..Round::default() }).await?;
+        self.waits(job).await
+    }
+
+    /// One that was cancelled ends instead: nobody knows how long it would have to wait.
+    async fn waits(&self, job: &str) -> Result<Step, StoreError> {
+        Ok(if self.store.abandon_if_cancelled(job).await? { Step::Ended } else { Step::Waits })
     }
 
     /// Publishes what nothing was heard of, each in its moment, none after `until`.

@@ -17,7 +17,7 @@ use crate::replay::Job;
 use begin::Begin;
 use create::Create;
 use jiff::Timestamp;
-use job::{Cancel, Fail, Find, ForgetJobs, Recent, Unfinished};
+use job::{Abandon, Cancel, Fail, Find, ForgetJobs, Recent, Unfinished};
 use settle::Settle;
 
 /// Requests named by `$1`'s items, with the dead letters that they become.
@@ -64,6 +64,15 @@ impl Store {
     /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
     pub async fn cancel_replay(&self, id: &str) -> Result<Option<Job>, StoreError> {
         self.transact(Cancel(id.to_owned())).await
+    }
+
+    /// Ends a job that cannot go on now, if it was cancelled; whether it was. What it has in hand is a dead letter again, or
+    /// ends as failed.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
+    pub async fn abandon_if_cancelled(&self, id: &str) -> Result<bool, StoreError> {
+        self.transact(Abandon(id.to_owned())).await
     }
 
     /// Ends a job that cannot go on.

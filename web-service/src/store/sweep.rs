@@ -5,6 +5,7 @@ use super::{
     row::corrupt,
     statements::{Statements, Value, Work, places},
 };
+use crate::{journal::Wanted, replay::JOURNAL};
 use warren_messaging::request_id::RequestId;
 
 /// How often a copy is looked for; somebody may have taken it away by hand.
@@ -30,9 +31,12 @@ impl Work for Next {
 
     /// Nothing as long as a job is at work: the queue is gone through once for all of it.
     async fn run(&self, on: &mut Statements<'_>) -> sqlx::Result<Vec<Replaced>> {
-        let select = "SELECT seq, request_id, replay FROM dead_letters WHERE sweeps_left > 0
-                        AND NOT EXISTS (SELECT 1 FROM replay_jobs WHERE finished_at IS NULL)
-                      ORDER BY seq LIMIT $1";
+        let jobs = "SELECT source, filter FROM replay_jobs WHERE finished_at IS NULL";
+        let jobs = on.rows::<(String, Option<String>)>(jobs, &[]).await?;
+        if jobs.iter().any(|(source, filter)| !goes_elsewhere(source, filter.as_deref())) {
+            return Ok(Vec::new());
+        }
+        let select = "SELECT seq, request_id, replay FROM dead_letters WHERE sweeps_left > 0 ORDER BY seq LIMIT $1";
         let rows = on.rows::<(i64, String, i64)>(select, &[i64::from(self.0).into()]).await?;
         let read = |(seq, id, replay): (i64, String, i64)| {
             let id = RequestId::from_json(&id).map_err(corrupt)?;
@@ -40,6 +44,12 @@ impl Work for Next {
         };
         rows.into_iter().map(read).collect()
     }
+}
+
+/// Whether a job replays into another pipeline, which makes no copy here needless.
+fn goes_elsewhere(source: &str, filter: Option<&str>) -> bool {
+    let wanted = filter.filter(|_| source == JOURNAL).and_then(|filter| serde_json::from_str::<Wanted>(filter).ok());
+    wanted.is_some_and(|wanted| wanted.into.is_some())
 }
 
 struct Swept {
@@ -65,7 +75,7 @@ impl Work for Swept {
 }
 
 impl Store {
-    /// At most `limit` dead letters whose copies may go; none as long as a job is at work.
+    /// At most `limit` dead letters whose copies may go; none as long as a job is at work that makes more of them.
     ///
     /// # Errors
     /// [`StoreError::Read`] or [`StoreError::Postgres`].

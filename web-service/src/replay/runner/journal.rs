@@ -9,7 +9,7 @@ use super::{PAUSES, Runner, SEND_WITHIN, Step, rest};
 use crate::{
     journal::{Journal, Wanted, exchange_alone},
     replay::{Job, pace::Pace},
-    store::{Batch, Granted, InHand, Round, StoreError},
+    store::{Batch, Granted, InHand, StoreError},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::HashMap, time::Duration};
@@ -62,7 +62,11 @@ impl Runner {
                 Ok(Step::Waits) => pause = rest(pause, stop).await,
                 Err(hindrance) => {
                     let what = Chain(&hindrance).to_string();
-                    self.wait_for(job, what).await;
+                    match self.hindered(&job.job_id, what).await {
+                        Ok(Step::Ended) => return,
+                        Ok(Step::Went | Step::Waits) => {}
+                        Err(error) => tracing::debug!(job = job.job_id, "the store is away, too: {}", Chain(&error)),
+                    }
                     pause = rest(pause, stop).await;
                 }
             }
@@ -92,13 +96,15 @@ impl Runner {
             return Ok(Step::Ended);
         }
         if !state.is_ready() {
-            self.wait_for(work.job, format!("RabbitMQ: {state}")).await;
-            return Ok(Step::Waits);
+            return Ok(self.hindered(&work.job.job_id, format!("RabbitMQ: {state}")).await?);
         }
         let Some(progress) = self.store.journal_progress(&work.job.job_id).await? else { return Ok(Step::Ended) };
         let range = work.wanted.range(work.walk.begin(progress));
         let Journal { broker, connection, stream, .. } = &*self.journal;
         let mut reader = Reader::open(broker, connection, stream, range).await?;
+        if reader.is_at_end() && range.resume_at.is_none() && work.walk.has_some_in_hand() {
+            return Err(JournalError::Silent { stream: stream.clone() }.into());
+        }
         let ended = self.read(work, &mut reader).await;
         reader.close().await;
         ended
@@ -133,8 +139,11 @@ impl Runner {
             if count > 0 || waits {
                 self.settle(&work.job.job_id, round, work.stop).await;
             }
-            if waits || settled < count {
-                return Ok(if waits { Step::Waits } else { Step::Went });
+            if waits {
+                return Ok(self.waits(&work.job.job_id).await?);
+            }
+            if settled < count {
+                return Ok(Step::Went);
             }
         }
     }
@@ -150,13 +159,6 @@ impl Runner {
             elsewhere: work.wanted.into.is_some(),
             known_since: Timestamp::now().checked_sub(kept).unwrap_or(Timestamp::MIN),
             include_forgotten: work.wanted.include_forgotten,
-        }
-    }
-
-    async fn wait_for(&self, job: &Job, what: String) {
-        let round = Round { waiting_for: Some(what), ..Round::default() };
-        if let Err(error) = self.store.settle_replays(&job.job_id, round).await {
-            tracing::debug!(job = job.job_id, "a replay waits, and the store does too: {}", Chain(&error));
         }
     }
 }

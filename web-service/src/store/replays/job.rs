@@ -1,5 +1,6 @@
 //! Jobs as rows.
 
+use super::give_up::{CANCELLED, give_up};
 use crate::{
     replay::{JOURNAL, Job, JobStatus, SkippedBecause},
     store::{
@@ -124,6 +125,27 @@ impl Work for Cancel {
             finish(on, &self.0).await?;
         }
         find(on, &self.0).await
+    }
+}
+
+/// Ends a job that was cancelled, without what it has in hand.
+pub(super) struct Abandon(pub(super) String);
+
+impl Work for Abandon {
+    type Answer = bool;
+
+    async fn run(&self, on: &mut Statements<'_>) -> sqlx::Result<bool> {
+        let hold = "UPDATE replay_jobs SET waiting_for = NULL WHERE id = $1 AND finished_at IS NULL AND cancelled = 1";
+        let id = [self.0.as_str().into()];
+        if on.run(hold, &id).await? == 0 {
+            return Ok(false);
+        }
+        let in_hand = "SELECT place FROM replay_items WHERE job_id = $1 AND begun = 1";
+        let places: Vec<i64> = on.rows::<(i64,)>(in_hand, &id).await?.into_iter().map(|(place,)| place).collect();
+        give_up(on, &self.0, &places, CANCELLED).await?;
+        on.run("DELETE FROM replay_items WHERE job_id = $1", &id).await?;
+        finish(on, &self.0).await?;
+        Ok(true)
     }
 }
 

@@ -146,6 +146,10 @@ impl Work for Batch {
                     RETURNING cancelled, coalesce(next_place, 0)";
         let held = on.row::<(i64, i64)>(hold, &[self.id()]).await?;
         let Some((cancelled, done)) = held else { return Ok(Granted::Ended) };
+        if cancelled != 0 {
+            // No record waits for what goes to another pipeline.
+            on.run("DELETE FROM replay_items WHERE job_id = $1 AND replay = 0", &[self.id()]).await?;
+        }
         if cancelled != 0 || (self.is_last && self.found.is_empty()) {
             return self.end(on).await;
         }

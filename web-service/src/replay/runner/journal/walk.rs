@@ -69,6 +69,11 @@ impl Walk {
         (self.read > 0).then(|| left.map_or(self.read, |left| left.min(self.read)))
     }
 
+    /// Whether something was met before that may not be published yet.
+    pub(super) fn has_some_in_hand(&self) -> bool {
+        !self.in_hand.is_empty()
+    }
+
     /// All before this place was read.
     pub(super) fn read_to(&self) -> i64 {
         i64::try_from(self.read.max(self.done)).unwrap_or(i64::MAX)
