@@ -46,6 +46,9 @@ const MOST_CARRIED: usize = 16 * 1024;
 pub struct Incoming<'a>(pub &'a BasicProperties);
 
 impl Incoming<'_> {
+    /// The highest replay that is believed: each one was asked for by somebody, and the next must still be a number.
+    pub const MOST_REPLAYS: u32 = 1_000_000;
+
     /// Which attempt this is; 1 when the sender did not say.
     #[must_use]
     pub fn attempt(&self) -> u32 {
@@ -56,7 +59,8 @@ impl Incoming<'_> {
     /// Which replay this is about; `None` when the sender did not say. On a request that means 0.
     #[must_use]
     pub fn replay(&self) -> Option<u32> {
-        self.integer(REPLAY).and_then(|number| u32::try_from(number).ok())
+        let replay = self.integer(REPLAY).and_then(|number| u32::try_from(number).ok());
+        replay.filter(|replay| *replay <= Self::MOST_REPLAYS)
     }
 
     /// How often the broker delivered it in vain before; quorum queues count, classic ones do not.
@@ -202,6 +206,7 @@ mod tests {
         assert_eq!(Incoming(&with(ATTEMPT, AMQPValue::ShortUInt(3))).attempt(), 3);
         assert_eq!(Incoming(&with(REPLAY, AMQPValue::LongLongInt(-1))).replay(), None);
         assert_eq!(Incoming(&with(REPLAY, AMQPValue::LongInt(2))).replay(), Some(2));
+        assert_eq!(Incoming(&with(REPLAY, AMQPValue::LongLongInt(4_294_967_295))).replay(), None);
     }
 
     #[test]

@@ -60,7 +60,8 @@ fn progress(event: Event, at: Timestamp) -> Change {
         Progress::Started { started_at } => What::Started { attempt, since: started_at },
         Progress::Retrying { error, next_attempt_at } => What::Retrying { attempt, next: next_attempt_at, error },
     };
-    Change { id: event.request_id, at, replay: event.replay, what }
+    let replay = event.replay.filter(|replay| *replay <= Incoming::MOST_REPLAYS);
+    Change { id: event.request_id, at, replay, what }
 }
 
 #[cfg(test)]
@@ -100,6 +101,13 @@ mod tests {
         let change = read_back(&Event { request_id: id, attempt: 2, replay: Some(1), progress }.to_message());
         assert_eq!(change.replay, Some(1));
         assert!(matches!(change.what, What::Started { attempt: 2, .. }));
+    }
+
+    #[test]
+    fn an_absurd_replay_counts_as_none() {
+        let body = br#"{"requestId":"a","attempt":1,"replay":4294967295,"event":"started","startedAt":"2026-01-01T00:00:00Z"}"#;
+        let change = read("event", &BasicProperties::default(), body, Timestamp::UNIX_EPOCH).expect("is readable");
+        assert_eq!(change.replay, None);
     }
 
     #[test]
