@@ -95,22 +95,24 @@ async fn pass(store: &Store, queue: &DeadLetterQueue, owner: &str) -> Result<usi
     };
     // With its channel, which gives back what was not acknowledged.
     let _ = connection.close(200, "done".into()).await;
-    let (found, missed) = walked?.ends();
+    let (wanted, saw_all) = walked?;
+    let (found, missed) = wanted.ends();
     tracing::info!(queue = queue.queue, copies = found.len(), "took replayed requests out of the dead letters");
     let left = missed.len();
-    store.swept(found, missed).await?;
+    // What was not looked at may be there.
+    store.swept(found, if saw_all { missed } else { Vec::new() }).await?;
     store.release_lease(LEASE, owner).await?;
     Ok(left)
 }
 
-/// Looks at every message that there is by now: a dead letter may have more than one copy.
+/// Looks at every message that there is by now, for a dead letter may have more than one copy; whether these were all.
 async fn walk(
     connection: &Connection,
     queue: &DeadLetterQueue,
     store: &Store,
     owner: &str,
     mut wanted: Wanted,
-) -> Result<Wanted, SweepError> {
+) -> Result<(Wanted, bool), SweepError> {
     let channel = open_channel(connection).await?;
     channel.basic_qos(BATCH, BasicQosOptions::default()).await?;
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
@@ -131,7 +133,7 @@ async fn walk(
         }
     }
     close(channel).await?;
-    Ok(wanted)
+    Ok((wanted, left == 0))
 }
 
 /// The next so many messages, fewer if somebody else took some. What a consumer was given and did not settle stays with
