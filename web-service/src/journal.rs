@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use warren_messaging::{
     broker::Broker,
     journal::Range,
@@ -42,6 +43,18 @@ pub struct Elsewhere {
     pub exchange: String,
 }
 
+/// How many look at a time whether a journal is there: each over a connection of its own, which RabbitMQ feels.
+const MOST_LOOKS: usize = 2;
+
+/// Who may look at the journal before there is a job. The jobs themselves are few.
+pub struct Looks(Semaphore);
+
+impl Default for Looks {
+    fn default() -> Self {
+        Self(Semaphore::new(MOST_LOOKS))
+    }
+}
+
 /// Where the journal is.
 pub struct Journal {
     /// The broker.
@@ -54,6 +67,25 @@ pub struct Journal {
     pub stream: String,
     /// How long the record of a request is kept after it has ended.
     pub retention: Duration,
+    /// Who may look at it now.
+    pub looks: Looks,
+}
+
+/// Why a journal cannot be looked at now.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// Enough others do.
+    #[error("{MOST_LOOKS} others are looking at the journal at this moment")]
+    Busy,
+    /// RabbitMQ cannot be asked.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+}
+
+impl From<lapin::Error> for LookError {
+    fn from(error: lapin::Error) -> Self {
+        Self::Link(error.into())
+    }
 }
 
 /// What of a replay's way is not there.
@@ -69,9 +101,10 @@ impl Journal {
     /// What a replay would miss, if anything.
     ///
     /// # Errors
-    /// RabbitMQ cannot be asked.
-    pub async fn missing(&self, wanted: &Wanted) -> Result<Option<Missing>, LinkError> {
-        let connection = connect(&self.broker, &self.connection, Frames::Large).await?;
+    /// See [`LookError`].
+    pub async fn missing(&self, wanted: &Wanted) -> Result<Option<Missing>, LookError> {
+        let _one_of_few = self.looks.0.try_acquire().map_err(|_| LookError::Busy)?;
+        let connection = connect(&self.broker, &self.connection, Frames::Small).await?;
         let found = self.look(&connection, wanted).await;
         let _ = tokio::time::timeout(Duration::from_secs(2), connection.close(200, "seen".into())).await;
         Ok(found?)

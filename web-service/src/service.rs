@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Limits, Service, Waiting, app},
-    journal::Journal,
+    journal::{Journal, Looks},
     listen::{self, ListenSettings},
     metrics::Metrics,
     replay,
@@ -107,6 +107,7 @@ fn journal(settings: &Settings) -> Journal {
         stream: topology.journal_stream(),
         exchange: topology.exchange,
         retention: settings.retention,
+        looks: Looks::default(),
     }
 }
 

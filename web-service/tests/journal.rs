@@ -4,6 +4,7 @@ use crate::{
     fixture::{SOON, StoreKind, TestStore, Web, declare_on, kind, on_each_store, problem, result, web},
     replays::{Handled, Side, counts, job_when},
 };
+use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use lapin::BasicProperties;
 use reqwest::{Client, StatusCode};
@@ -157,6 +158,21 @@ async fn a_replay_without_a_journal_or_into_nowhere_is_refused() {
     assert!(refusal["detail"].as_str().is_some_and(|detail| detail.contains("nowhere")), "{refusal}");
     let refused = ask(&web.http, &web.base, json!({})).await;
     assert_eq!(kind(&problem(refused).await), "invalid-replay");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_are_looked_at_at_a_time_before_there_is_a_job() {
+    let (_vhost, web) = keeping_web(StoreKind::Sqlite, "looks").await;
+    let wanted = json!({"since": hours_ago(1).to_string(), "into": {"exchange": "nowhere"}});
+    let answers = join_all((0..30).map(|_| ask(&web.http, &web.base, wanted.clone()))).await;
+    let mut kinds = Vec::new();
+    for answer in answers {
+        assert_eq!(answer.headers().contains_key("retry-after"), answer.status() == StatusCode::SERVICE_UNAVAILABLE);
+        kinds.push(kind(&problem(answer).await).to_owned());
+    }
+    let count = |word| kinds.iter().filter(|kind| *kind == word).count();
+    assert!(count("no-such-exchange") >= 2 && count("overloaded") > 0, "{kinds:?}");
+    assert_eq!(count("no-such-exchange") + count("overloaded"), 30, "{kinds:?}");
 }
 
 async fn a_replay_of_the_journal_that_is_killed_half_way_loses_nothing(kind: StoreKind) {

@@ -17,12 +17,12 @@ use warren_messaging::{
     link::LinkState,
     message::{Report, Role},
     publisher::{Contact, Publisher, PublisherSettings},
-    topology::Topology,
+    topology::{self, Topology},
 };
 use warren_testkit::{broker, eventually, inputs};
 use warren_web_service::{
     api::{Limits, Service, Waiting, app},
-    journal::Journal,
+    journal::{Journal, Looks},
     metrics::Metrics,
     waiters::Waiters,
 };
@@ -42,6 +42,7 @@ const PATHS: &[&str] = &[
     "/api/v1/journal/replay",
     "/api/v1/replays",
     "/api/v1/replays/0198c0de-0000-7000-8000-000000000000",
+    "/api/v1/replays/%00",
     "/healthz",
     "/readyz",
     "/metrics",
@@ -55,8 +56,9 @@ const BODIES: &[&str] = &[
     r#"["hello"]"#,
     r#"{"data":1,"expiresIn":"5m"}"#,
     r#"{"requestIds":["a",1],"rate":5}"#,
-    r#"{"filter":{"reason":"expired","before":"2026-01-01T00:00:00Z"}}"#,
-    r#"{"from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z"}"#,
+    r#"{"filter":{"reason":"expired","since":"2026-01-01T00:00:00Z","until":"2026-01-02T00:00:00Z"}}"#,
+    r#"{"since":"2026-01-01T00:00:00Z","until":"2026-01-02T00:00:00Z","includeForgotten":true}"#,
+    r#"{"since":"2026-01-01T00:00:00Z","into":{"exchange":"q"}}"#,
 ];
 const HEADERS: [&str; 6] = ["content-type", "content-length", "accept", "transfer-encoding", "x-deadline", "expect"];
 const VALUES: &[&str] =
@@ -168,6 +170,7 @@ fn journal(url: &str) -> Journal {
         stream: topology.journal_stream(),
         exchange: topology.exchange,
         retention: Duration::from_secs(60),
+        looks: Looks::default(),
     }
 }
 
@@ -175,7 +178,9 @@ fn journal(url: &str) -> Journal {
 async fn whatever_is_asked_the_answer_is_one_that_is_documented() {
     let vhost = broker::vhost("properties").await;
     // Nobody takes the requests: a full queue is an honest 503, and keeps the broker's disk small.
-    declare_on(&vhost.url(), &Topology { max_length: Some(5000), ..Topology::named("p") }).await;
+    let journal = topology::Journal { retention: Duration::from_secs(60), max_bytes: 1 << 26 };
+    let topology = Topology { max_length: Some(5000), journal: Some(journal), ..Topology::named("p") };
+    declare_on(&vhost.url(), &topology).await;
     let (store, stop) = (TestStore::new(StoreKind::Sqlite).await, CancellationToken::new());
     let api = api(&vhost.url(), &store, &stop).await;
     let runtime = tokio::runtime::Handle::current();

@@ -2,7 +2,7 @@
 
 use super::{Problem, Service, dead_letters, replays, submit};
 use crate::{
-    journal::{Elsewhere, Missing, Wanted},
+    journal::{Elsewhere, LookError, Missing, Wanted},
     store::Chosen,
 };
 use axum::{
@@ -34,16 +34,23 @@ pub(super) async fn replay(
 ) -> Result<Response, Problem> {
     let body = submit::read(&headers, body, service.limits)?;
     let (wanted, rate) = wanted(&body, &service.journal.exchange, Timestamp::now())?;
-    let missing = service.journal.missing(&wanted).await.map_err(|error| {
-        let last_error = Some(Chain(&error).to_string());
-        Problem::BrokerUnavailable(PublishError::Unavailable(LinkState::Connecting { last_error }))
-    })?;
+    let missing = service.journal.missing(&wanted).await.map_err(unseen)?;
     match (missing, &wanted.into) {
         (None, _) => replays::accept(&service, Chosen::Journal(wanted), rate).await,
         (Some(Missing::Exchange), Some(Elsewhere { exchange })) => {
             Err(Problem::NoSuchExchange { exchange: exchange.clone() })
         }
         (Some(_), _) => Err(Problem::NoJournal { stream: service.journal.stream.clone() }),
+    }
+}
+
+fn unseen(error: LookError) -> Problem {
+    match error {
+        LookError::Busy => Problem::JournalBusy,
+        LookError::Link(error) => {
+            let last_error = Some(Chain(&error).to_string());
+            Problem::BrokerUnavailable(PublishError::Unavailable(LinkState::Connecting { last_error }))
+        }
     }
 }
 
