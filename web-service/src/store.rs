@@ -153,7 +153,7 @@ impl Store {
             Location::Database { url, exchange } => {
                 let health = StoreHealth::unknown(format!("connecting to {url}"));
                 let postgres = Postgres::new(url, exchange);
-                let database = postgres::Connection::new(postgres.clone());
+                let database = postgres::Connection::new(postgres.clone(), health.clone());
                 Ok(Self::start(database, Reader::Postgres(postgres), health))
             }
         }

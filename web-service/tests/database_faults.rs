@@ -3,6 +3,7 @@
 use crate::fixture::{SOON, StoreKind, TestStore, Web, declare_on, kind, problem, result, web_on};
 use reqwest::StatusCode;
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 use std::{process::Command, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,7 @@ use warren_testkit::{
     program::Program,
     proxy::Proxy,
 };
+use warren_web_service::store::{Location, Store, postgres::PostgresUrl};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_warren-web-service");
 
@@ -42,6 +44,32 @@ async fn not_ready_because(url: &str, words: &[&str]) {
     let output = program.output();
     assert!(!output.contains("s3cret") && !output.contains("pass-w0rd"), "{output}");
     assert_eq!(output.lines().filter(|line| line.contains(words[0])).count(), 1, "said once: {output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_takes_long_to_bring_up_to_date_is_told_of_and_waited_for() {
+    let database = fresh().await;
+    let url: PostgresUrl = database.url().parse().expect("is an address");
+    let open =
+        async || Store::open(Location::Database { url: url.clone(), exchange: "p".into() }).await.expect("opens");
+    let (store, _) = open().await;
+    eventually("the store to be ready", SOON, async || store.health().failure().map_or(Ok(()), Err)).await;
+    let columns = ["never_accepted", "in_flight", "forgotten"].map(|name| format!("DROP COLUMN {name}")).join(", ");
+    database
+        .execute(&format!("ALTER TABLE replay_jobs {columns}; DELETE FROM _sqlx_migrations WHERE version = 3"))
+        .await;
+    let mut other = PgConnection::connect(&database.url()).await.expect("connects");
+    let mut holding = other.begin().await.expect("begins");
+    sqlx::query("LOCK TABLE replay_jobs IN ACCESS SHARE MODE").execute(&mut *holding).await.expect("is locked");
+
+    let (store, _) = open().await;
+    eventually("the store to say so", SOON, async || {
+        let failure = store.health().failure().unwrap_or_default();
+        if failure.contains("is being brought up to date") { Ok(()) } else { Err(failure) }
+    })
+    .await;
+    holding.rollback().await.expect("is unlocked");
+    eventually("the store to be ready", SOON, async || store.health().failure().map_or(Ok(()), Err)).await;
 }
 
 async fn fresh() -> Database {

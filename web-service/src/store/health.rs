@@ -26,6 +26,18 @@ impl StoreHealth {
         Self { failure: watch::Sender::new(Some(why)) }
     }
 
+    /// Notes that nothing can be written for a while, though nothing is wrong.
+    pub(super) fn busy(&self, with: &str) {
+        self.failure.send_if_modified(|current| {
+            let differs = current.as_deref() != Some(with);
+            if differs {
+                tracing::info!("{with}; refusing requests until it is done");
+                *current = Some(with.to_owned());
+            }
+            differs
+        });
+    }
+
     /// What the latest write failed with, or `None` while writes go well.
     #[must_use]
     pub fn failure(&self) -> Option<String> {

@@ -1,13 +1,13 @@
 //! Before the first write: is it a database that can keep records, is its schema up to date, is it ours?
 
-use super::{CONNECT, Postgres, PostgresError, PostgresUrl, Trouble};
-use crate::store::additive;
+use super::{ANSWER, CONNECT, Postgres, PostgresError, PostgresUrl, Trouble};
+use crate::store::{StoreHealth, additive};
 use sqlx::{
     Connection as _, PgConnection,
     migrate::Migrator,
     postgres::{PgPool, PgPoolOptions},
 };
-use std::sync::LazyLock;
+use std::{pin::pin, sync::LazyLock};
 
 /// sqlx runs them under an advisory lock of the database, so that replicas that start together take turns.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| additive(sqlx::migrate!("migrations/postgres")));
@@ -17,14 +17,32 @@ const OLDEST: i32 = 130_000;
 
 impl Postgres {
     /// A connection to a database that is ready to be written to.
-    pub(super) async fn connect(&self) -> Result<PgConnection, PostgresError> {
+    pub(super) async fn connect(&self, health: &StoreHealth) -> Result<PgConnection, PostgresError> {
         let connecting = tokio::time::timeout(CONNECT, PgConnection::connect_with(self.url.options()));
         let connected = connecting.await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
         let mut connection = connected.map_err(|error| self.explain(error))?;
-        self.check(&mut connection).await?;
-        self.migrate().await?;
-        self.claim(&mut connection).await?;
+        self.answered(self.check(&mut connection)).await?;
+        self.bring_up_to_date(&mut connection, health).await?;
+        self.answered(self.claim(&mut connection)).await?;
         Ok(connection)
+    }
+
+    async fn answered<T>(&self, asked: impl Future<Output = Result<T, PostgresError>>) -> Result<T, PostgresError> {
+        let silent = |_| self.explain(sqlx::Error::PoolTimedOut);
+        tokio::time::timeout(ANSWER, asked).await.map_err(silent)?
+    }
+
+    /// Takes as long as it takes while the server answers: a change of a large table is not made in a moment.
+    async fn bring_up_to_date(&self, idle: &mut PgConnection, health: &StoreHealth) -> Result<(), PostgresError> {
+        let mut migrating = pin!(self.migrate());
+        loop {
+            if let Ok(migrated) = tokio::time::timeout(CONNECT, migrating.as_mut()).await {
+                return migrated;
+            }
+            health.busy(&format!("the schema of {} is being brought up to date", self.url));
+            let asked = self.in_time(sqlx::query("SELECT 1").execute(&mut *idle));
+            asked.await.map_err(|error| self.explain(error))?;
+        }
     }
 
     async fn check(&self, connection: &mut PgConnection) -> Result<(), PostgresError> {

@@ -6,7 +6,7 @@ use super::{ANSWER, Postgres, PostgresError, listen};
 use crate::{
     record::Status,
     store::{
-        StoreError,
+        StoreError, StoreHealth,
         batch::{Batch, DeadLetter, Ended, Retrying, Started, Submitted, batches},
         statements::Statements,
         sweep::TRIES,
@@ -20,18 +20,19 @@ use std::borrow::Cow;
 pub(in crate::store) struct Connection {
     postgres: Postgres,
     connection: Option<PgConnection>,
+    health: StoreHealth,
 }
 
 impl Connection {
-    pub(in crate::store) fn new(postgres: Postgres) -> Self {
-        Self { postgres, connection: None }
+    pub(in crate::store) fn new(postgres: Postgres, health: StoreHealth) -> Self {
+        Self { postgres, connection: None, health }
     }
 
     async fn attempt(&mut self, what: Write<'_>) -> Result<u64, PostgresError> {
         let silent = |_| self.postgres.explain(sqlx::Error::PoolTimedOut);
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => tokio::time::timeout(ANSWER, self.postgres.connect()).await.map_err(silent)??,
+            None => self.postgres.connect(&self.health).await?,
         };
         let written = tokio::time::timeout(ANSWER, write(&mut connection, what)).await.map_err(silent)?;
         let rows = written.map_err(|error| self.postgres.explain(error))?;
