@@ -33,6 +33,9 @@ const IN_FLIGHT: usize = 256;
 /// How often a report is published; also the latest moment at which a memory or disk alarm is noticed, since a
 /// broker tells only those who publish.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// A connection on which nothing is confirmed for this long, though something should be, is of no more use: longer than the
+/// 16 to 18 s after which heartbeats find a dead one, which has its own words.
+const STUCK: Duration = Duration::from_secs(20);
 /// Nothing is bound to it: a message with this key goes nowhere, and is confirmed if the exchange may be written to.
 const PROOF_KEY: &str = "proof";
 
@@ -219,6 +222,10 @@ impl<R: Fn() -> Report + Send + Sync> PublishSession<R> {
                 _ = interval.tick() => {
                     if !lane.is_alive() {
                         return Err(LinkError::ChannelClosed);
+                    }
+                    let since = lane.waits_since(matches!(*opened.state.borrow(), LinkState::Blocked { .. }));
+                    if since > STUCK {
+                        return Err(LinkError::Unconfirmed { since });
                     }
                     out.send(|| (self.report)());
                 }

@@ -1,7 +1,7 @@
 //! Publishing with confirms.
 
 use crate::{address, declared};
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     broker::Broker,
@@ -9,7 +9,7 @@ use warren_messaging::{
     message::{LARGEST_BODY, Outgoing, Report, Request, Role},
     publisher::{Contact, PublishError, Publisher, PublisherSettings},
     request_id::RequestId,
-    topology::{Topology, declare::declare},
+    topology::{QueueType, Topology, declare::declare},
 };
 use warren_testkit::{broker, eventually};
 
@@ -147,4 +147,34 @@ async fn among_many_messages_in_flight_only_those_on_a_queue_count_as_confirmed(
         }
     }
     assert!(confirmed > 0);
+}
+
+/// What is done to every queue of a node: `sys:suspend` lets their messages lie, `sys:resume` goes on with them.
+async fn to_each_queue(mut rabbitmqctl: Command, what: &str) {
+    let code = format!("lists:foreach(fun(Queue) -> {what}(amqqueue:get_pid(Queue)) end, rabbit_amqqueue:list()).");
+    rabbitmqctl.args(["eval", &code]);
+    let done = tokio::task::spawn_blocking(move || rabbitmqctl.output()).await.expect("ends").expect("runs");
+    assert!(done.status.success(), "{done:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_which_nothing_is_confirmed_any_more_is_replaced() {
+    let node = broker::private().await;
+    let address: Broker = node.url().parse().expect("an address");
+    let topology = Topology { queue_type: QueueType::Classic, ..Topology::named("p") };
+    let connection = connect(&address, "test", Frames::Small).await.expect("connects");
+    declare(&connection, &topology.plan()).await.expect("is declared");
+    let (publisher, _stop) = start(address, &topology);
+    publisher.ready().await;
+    to_each_queue(node.control(), "sys:suspend").await;
+    let in_doubt = publisher.publish(&request("a")).await.expect_err("nobody confirms");
+    assert!(matches!(in_doubt, PublishError::TimedOut { .. }), "{in_doubt:?}");
+    eventually("the connection to be given up", Duration::from_secs(40), async || match publisher.state() {
+        LinkState::Connecting { last_error: Some(error) } if error.contains("confirmed nothing for 2") => Ok(()),
+        state => Err(format!("{state:?}")),
+    })
+    .await;
+    to_each_queue(node.control(), "sys:resume").await;
+    publisher.ready().await;
+    publisher.publish(&request("b")).await.expect("is confirmed");
 }

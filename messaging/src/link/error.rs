@@ -9,6 +9,7 @@ use lapin::{
     ErrorKind,
     protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError},
 };
+use std::time::Duration;
 
 /// What ended a connection, or kept it from opening. No variant holds the address: it contains a password.
 #[derive(Debug, thiserror::Error)]
@@ -156,6 +157,13 @@ pub enum LinkError {
     /// Nothing comes any more, not even heartbeats.
     #[error("RabbitMQ has not been heard of for too long: the network swallows what is sent, or the broker hangs")]
     Silent,
+    /// It answers, but confirms nothing that is published, for good: seen of RabbitMQ 3.10 after a node of a cluster was
+    /// lost. On a new connection it does again.
+    #[error("RabbitMQ has confirmed nothing for {} s, though the connection lives: a queue is stuck, or has lost most of its nodes", .since.as_secs())]
+    Unconfirmed {
+        /// For how long.
+        since: Duration,
+    },
     /// A channel ended and took its reason with it: mostly because the exchange is gone.
     #[error(
         "RabbitMQ closed the channel: the exchange or queue was deleted, a permission lost, or the connection ended"

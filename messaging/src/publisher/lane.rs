@@ -21,6 +21,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
@@ -44,18 +45,34 @@ pub(super) struct Lane {
     in_flight: InFlight,
     /// Returned messages whose own confirm has not come up yet.
     strays: HashSet<Identity>,
+    /// When a confirm came last, or none was waited for.
+    heard: Instant,
 }
 
 impl Lane {
     pub(super) async fn open(connection: &Connection, exchange: Arc<str>) -> lapin::Result<Self> {
         let channel = open_channel(connection).await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(Self { exchange, channel, in_flight: FuturesUnordered::new(), strays: HashSet::new() })
+        Ok(Self {
+            exchange,
+            channel,
+            in_flight: FuturesUnordered::new(),
+            strays: HashSet::new(),
+            heard: Instant::now(),
+        })
     }
 
     /// A missing exchange closes the channel and leaves the connection alone, so that no event tells of it.
     pub(super) fn is_alive(&self) -> bool {
         self.channel.status().connected()
+    }
+
+    /// For how long it has waited for any confirm. While the broker is `blocked` it waits for none.
+    pub(super) fn waits_since(&mut self, blocked: bool) -> Duration {
+        if blocked || self.in_flight.is_empty() {
+            self.heard = Instant::now();
+        }
+        self.heard.elapsed()
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -81,6 +98,7 @@ impl Lane {
     /// while nothing is in flight.
     pub(super) async fn settle(&mut self) -> bool {
         let Some(first) = self.in_flight.next().await else { return std::future::pending().await };
+        self.heard = Instant::now();
         let mut resolved = vec![first];
         take_resolved(&mut self.in_flight, &mut resolved);
         for (waiting, outcome) in &resolved {
