@@ -145,9 +145,7 @@ fn watch_pipelines(
     scope: &Scope,
     writer: reflector::store::Writer<Stored>,
 ) -> impl Stream<Item = Result<Stored, watcher::Error>> + Send + use<> {
-    let watch = watcher(scope.api(client), watching::config())
-        .modify(|stored: &mut Stored| kube::Resource::meta_mut(stored).managed_fields = None)
-        .default_backoff();
+    let watch = watcher(scope.api(client), watching::config()).modify(forget_what_kubectl_notes).default_backoff();
     reflector::reflector(writer, watch)
         .applied_objects()
         .inspect(|seen| {
@@ -175,6 +173,15 @@ fn referring(
 fn refers(stored: &Stored, secret: &ObjectRef<Secret>) -> bool {
     let Ok(pipeline) = &stored.0 else { return false };
     pipeline.namespace() == secret.namespace && secrets::referred(pipeline).any(|name| name == secret.name)
+}
+
+/// `kubectl apply` keeps the whole resource once more beside it.
+fn forget_what_kubectl_notes(stored: &mut Stored) {
+    let metadata = kube::Resource::meta_mut(stored);
+    metadata.managed_fields = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
 }
 
 fn as_stored(pipeline: ObjectRef<ProcessingPipeline>) -> ObjectRef<Stored> {

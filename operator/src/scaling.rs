@@ -149,7 +149,8 @@ impl Autoscaler {
         let stop = self.stop.child_token();
         let (scalers, leaving) = Scalers::new(self.metrics.clone(), self.tasks.clone());
         let scalers = Arc::new(scalers);
-        let link = Link::new(broker.clone(), "warren-operator scaling", None);
+        // Its queue lives as long as the connection: whatever is too large for it is gone with the next.
+        let link = Link::new(broker.clone(), "warren-operator scaling", None).with_small_frames();
         let watch = watch::Watch::new(scalers.clone(), leaving);
         self.tasks.spawn(link.keep(watch, stop.clone()));
         let (blind, ending) = (scalers.clone(), stop.clone());

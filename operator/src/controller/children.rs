@@ -25,8 +25,20 @@ use kube::{
         watcher,
     },
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+
+/// The label that names the pipeline.
+const INSTANCE: &str = "app.kubernetes.io/instance";
+
+/// What is kept of an object's content.
+#[derive(Default, Deserialize)]
+struct Summary {
+    fingerprint: String,
+    replicas: Option<i32>,
+    status: Option<DeploymentStatus>,
+}
 
 /// The kinds of objects that a pipeline may have.
 #[must_use]
@@ -110,20 +122,23 @@ fn watch_kind(
 
 /// By label rather than by owner: a claim that outlives its pipeline has no owner.
 fn pipeline_of(object: &DynamicObject) -> Option<ObjectRef<ProcessingPipeline>> {
-    let name = object.metadata.labels.as_ref()?.get("app.kubernetes.io/instance")?;
+    let name = object.metadata.labels.as_ref()?.get(INSTANCE)?;
     Some(ObjectRef::new(name).within(object.metadata.namespace.as_deref()?))
 }
 
-/// Replaces an object's content by what [`Child`] reads.
+/// Replaces an object's content by what [`Child`] reads, as JSON text: a tree of maps takes several times as much.
 fn summarise(object: &mut DynamicObject) {
     let summary = json!({
         "fingerprint": fingerprint(object),
         "replicas": object.data["spec"]["replicas"],
         "status": if is_deployment(object) { object.data["status"].take() } else { Value::Null },
     });
-    object.data = summary;
+    object.data = summary.to_string().into();
     object.metadata.managed_fields = None;
     object.metadata.annotations = None;
+    if let Some(labels) = &mut object.metadata.labels {
+        labels.retain(|label, _| label == INSTANCE);
+    }
 }
 
 fn is_deployment(object: &DynamicObject) -> bool {
@@ -153,13 +168,15 @@ impl Child {
     fn read(object: &DynamicObject) -> Self {
         let metadata = &object.metadata;
         let owners = metadata.owner_references.iter().flatten();
-        let status = serde_json::from_value(object.data["status"].clone()).ok();
+        // It was written here, so it can be read.
+        let summary: Summary =
+            object.data.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         Self {
             uid: metadata.uid.clone().unwrap_or_default(),
             owner: owners.clone().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone()),
-            fingerprint: object.data["fingerprint"].as_str().unwrap_or_default().to_owned(),
-            replicas: object.data["replicas"].as_i64().and_then(|replicas| i32::try_from(replicas).ok()),
-            deployment: status.map(|status| (metadata.generation.unwrap_or_default(), status)),
+            fingerprint: summary.fingerprint,
+            replicas: summary.replicas,
+            deployment: summary.status.map(|status| (metadata.generation.unwrap_or_default(), status)),
         }
     }
 }
