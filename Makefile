@@ -33,7 +33,7 @@ test: packages ## everything: formatting, lints, every test on real servers
 	@$(CARGO) build --workspace --bins
 	@previous=$$(CARGO=$(CARGO) scripts/previous-build) && \
 		scripts/test-figures env CARGO=$(CARGO) WARREN_TEST_PREVIOUS="$$previous" scripts/with-cluster $(TARGET)/images \
-		$(TARGET)/debug/warren-testkit run -- $(CARGO) test --workspace
+		$(TARGET)/debug/warren-testkit run -- $(CARGO) test --workspace --no-fail-fast
 
 # The very properties of `make check` and `make test`.
 fuzz: packages ## try each property of what reads foreign input CASES (1000000) times

@@ -29,8 +29,7 @@ pub fn parse(text: &str) -> Result<Duration, NotADuration> {
 /// queues have such names since before there were any. Below a millisecond it is cut.
 #[must_use]
 pub fn format(duration: Duration) -> String {
-    let whole = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-    let mut left = whole.as_millis();
+    let mut left = duration.as_millis();
     let mut text = String::new();
     for (unit, millis) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
         if left >= millis {
@@ -123,6 +122,7 @@ mod tests {
             assert_eq!(parse(&format(duration)), Ok(duration));
         }
         assert_eq!(format(Duration::from_secs(64)), "1m4s");
+        assert_eq!(parse("999999999999999h").map(format).as_deref(), Ok("999999999999999h"));
     }
 
     #[test]
