@@ -19,7 +19,7 @@ use warren_messaging::{
     publisher::{Contact, Publisher, PublisherSettings},
     topology::{self, Topology},
 };
-use warren_testkit::{broker, eventually, inputs};
+use warren_testkit::{broker, inputs};
 use warren_web_service::{
     api::{Limits, Service, Waiting, app},
     journal::{Journal, Looks},
@@ -183,6 +183,11 @@ async fn whatever_is_asked_the_answer_is_one_that_is_documented() {
     declare_on(&vhost.url(), &topology).await;
     let (store, stop) = (TestStore::new(StoreKind::Sqlite).await, CancellationToken::new());
     let api = api(&vhost.url(), &store, &stop).await;
+    let plain = Request::post("/api/v1/processData")
+        .header("content-type", "application/json")
+        .body(Body::from(r#"{"data":1}"#));
+    let answer = api.clone().oneshot(plain.expect("is a request")).await.expect("cannot fail");
+    assert_eq!(answer.status(), StatusCode::ACCEPTED, "or all the answers would be refusals");
     let runtime = tokio::runtime::Handle::current();
     let asked = tokio::task::spawn_blocking(move || {
         let config = ProptestConfig::default();
@@ -200,8 +205,4 @@ async fn whatever_is_asked_the_answer_is_one_that_is_documented() {
     let outcome = asked.await.expect("does not panic");
     stop.cancel();
     outcome.unwrap_or_else(|error| panic!("{error}"));
-    eventually("the queue to have taken some", SOON, async || {
-        vhost.queue("p.requests").await.is_some_and(|queue| queue.messages > 0)
-    })
-    .await;
 }
