@@ -10,7 +10,11 @@ use super::{
     workspace::Workspace,
 };
 use crate::{manifest::Manifest, scaling::Autoscaler};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+};
 use tokio_util::sync::CancellationToken;
 
 /// The running pipelines.
@@ -65,7 +69,11 @@ impl Fleet {
             "ending: processors finish what they run; Ctrl-C again ends everything at once, and loses nothing",
         );
         futures::future::join_all(self.running.into_values().map(Running::stop)).await;
-        self.broker.stop(&self.surroundings.abort).await;
+        let Surroundings { autoscaler, abort, .. } = &self.surroundings;
+        autoscaler.keep(&HashSet::new());
+        // Before its broker, which it would miss.
+        let _ = abort.run_until_cancelled(autoscaler.ended()).await;
+        self.broker.stop(abort).await;
         screen::print(&format!("ended; queues and records stay in {}", self.workspace.path().display()));
     }
 
