@@ -77,9 +77,16 @@ fn pin(prepared: &Prepared, memory: &mut Memory) -> bool {
     before.is_some() && before != memory.pinned
 }
 
-/// How long what was found right on the broker is taken for right. Pods that come and go bring on many looks, and each
-/// declaration costs RabbitMQ more than all the rest of a look.
+/// How long what was found right on the broker is taken for right, at least. Pods that come and go bring on many looks, and
+/// each declaration costs RabbitMQ more than all the rest of a look.
 const HELD: Duration = Duration::from_secs(5);
+/// The same for each pipeline that there is: a thousand of them declared every ten seconds kept two cores busy.
+const HELD_EACH: Duration = Duration::from_millis(30);
+
+/// What is deleted on a broker is back after this and a look's pause: with a thousand pipelines after 40 s.
+fn held_for(pipelines: usize) -> Duration {
+    HELD.max(HELD_EACH.saturating_mul(u32::try_from(pipelines).unwrap_or(u32::MAX)))
+}
 
 /// Brings the broker to what is wanted, unless that was found right just now.
 async fn hold(
@@ -90,7 +97,8 @@ async fn hold(
     memory: &mut Memory,
 ) -> Result<Held, Problem> {
     let generation = resource.metadata.generation;
-    let recent = memory.held.take().filter(|(at, of, _)| at.elapsed() < HELD && *of == generation && !rotated);
+    let right = held_for(context.pipelines.len());
+    let recent = memory.held.take().filter(|(at, of, _)| at.elapsed() < right && *of == generation && !rotated);
     let (at, held) = match recent {
         Some((at, _, held)) => (at, held),
         None => (Instant::now(), hold_now(resource, prepared, rotated, context, memory).await?),
@@ -206,4 +214,15 @@ async fn side(resource: &ProcessingPipeline, managed: bool, side: labels::Side, 
 fn endpoint(resource: &ProcessingPipeline) -> String {
     let service = labels::Side::Web.object_name(&resource.name_any());
     format!("http://{service}.{}.svc/api/v1/processData", resource.namespace().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_pipelines_are_repaired_within_seconds_and_many_leave_the_broker_time_for_messages() {
+        assert_eq!([0, 1, 100].map(held_for), [HELD; 3]);
+        assert_eq!(held_for(1000), Duration::from_secs(30));
+    }
 }
