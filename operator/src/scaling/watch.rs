@@ -28,6 +28,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 const MOVING_PERIOD: Duration = Duration::from_millis(250);
 /// An exchange of which nothing is heard is bound again this often: it may have been deleted and declared anew.
 const BIND_AGAIN: Duration = Duration::from_secs(15);
+/// No more are bound with one look: a thousand at once take RabbitMQ seconds, in which nobody's queue is looked at.
+const BOUND_AT_ONCE: usize = 50;
 
 /// The session that does it.
 pub struct Watch {
@@ -64,7 +66,11 @@ impl Watch {
             let bound = tools.bound.get(exchange);
             bound.is_none_or(|at| !heard && now.duration_since(*at) >= BIND_AGAIN)
         };
-        let due: Vec<_> = exchanges.iter().filter(|one| is_due(one)).map(|(exchange, _)| exchange.clone()).collect();
+        let mut due: Vec<_> =
+            exchanges.iter().filter(|one| is_due(one)).map(|(exchange, _)| exchange.clone()).collect();
+        // Those that never were come first.
+        due.sort_by_key(|exchange| tools.bound.get(exchange).copied());
+        due.truncate(BOUND_AT_ONCE);
         if !due.is_empty() {
             tools.reports.bind(tools.connection, &due).await?;
             tools.bound.extend(due.into_iter().map(|exchange| (exchange, now)));
