@@ -8,6 +8,7 @@ pub mod children;
 mod cleanup;
 pub mod context;
 pub mod credentials;
+pub mod digest;
 pub mod events;
 mod examine;
 mod handover;

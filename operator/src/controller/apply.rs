@@ -6,6 +6,7 @@
 use super::{
     children::{self, Child, Children},
     context::Context,
+    digest::Digest,
     problem::Problem,
 };
 use crate::{
@@ -35,8 +36,8 @@ pub struct Applied(HashMap<(String, String), Memory>);
 /// One object as it was wanted, and as the API server then had it; digests of both.
 #[derive(Clone, Debug, PartialEq)]
 struct Memory {
-    wanted: String,
-    answered: String,
+    wanted: Digest,
+    answered: Digest,
 }
 
 /// What an apply changed.
@@ -71,7 +72,7 @@ enum Need {
 }
 
 /// Pure: compares what is wanted with what was answered last time and what the watch shows now.
-fn need(wanted: &str, memory: Option<&Memory>, seen: Option<&str>) -> Need {
+fn need(wanted: Digest, memory: Option<&Memory>, seen: Option<Digest>) -> Need {
     match (memory, seen) {
         (Some(memory), Some(seen)) if memory.wanted == wanted && memory.answered == seen => Need::Nothing,
         (Some(memory), _) if memory.wanted == wanted => Need::Repair,
@@ -119,7 +120,7 @@ impl<'a> Applier<'a> {
         let fingerprint = |(kind, name): &(String, String)| {
             self.children.get(kind, &self.namespace, name).map(|child| child.fingerprint)
         };
-        let shown = || applied.0.iter().all(|(key, memory)| fingerprint(key).as_ref() == Some(&memory.answered));
+        let shown = || applied.0.iter().all(|(key, memory)| fingerprint(key) == Some(memory.answered));
         let deadline = Instant::now() + SETTLE;
         while !shown() && Instant::now() < deadline {
             tokio::time::sleep(SETTLE / 100).await;
@@ -128,9 +129,9 @@ impl<'a> Applier<'a> {
 
     async fn apply_one(&self, object: &Value, applied: &mut Applied, changes: &mut Changes) -> Result<(), Problem> {
         let (kind, name) = identity(object);
-        let (key, wanted) = ((kind.to_owned(), name.to_owned()), children::digest(object));
+        let (key, wanted) = ((kind.to_owned(), name.to_owned()), Digest::of(object));
         let seen = self.children.get(kind, &self.namespace, name);
-        let need = need(&wanted, applied.0.get(&key), seen.as_ref().map(|child| child.fingerprint.as_str()));
+        let need = need(wanted, applied.0.get(&key), seen.as_ref().map(|child| child.fingerprint));
         if need == Need::Nothing {
             return Ok(());
         }
@@ -199,7 +200,7 @@ impl<'a> Applier<'a> {
         if child.owner.as_deref() != Some(self.uid.as_str()) {
             return Ok(false);
         }
-        let exactly = Preconditions { uid: Some(child.uid), resource_version: None };
+        let exactly = Preconditions { uid: Some(child.uid.into()), resource_version: None };
         let parameters = DeleteParams { preconditions: Some(exactly), ..DeleteParams::background() };
         match self.api(kind).delete(name, &parameters).await {
             Ok(_) => Ok(true),
@@ -244,7 +245,8 @@ mod tests {
 
     #[test]
     fn an_object_is_applied_when_it_or_the_wish_for_it_changed_and_not_otherwise() {
-        let memory = Memory { wanted: "w".into(), answered: "a".into() };
+        let digest = |text: &str| Digest::of(&text.into());
+        let memory = Memory { wanted: digest("w"), answered: digest("a") };
         for (wanted, memory, seen, expected) in [
             ("w", None, None, Need::Create),
             // After a restart nothing is remembered: ask once.
@@ -254,7 +256,7 @@ mod tests {
             ("w", Some(&memory), None, Need::Repair),
             ("new", Some(&memory), Some("a"), Need::Update),
         ] {
-            assert_eq!(need(wanted, memory, seen), expected, "{wanted} {memory:?} {seen:?}");
+            assert_eq!(need(digest(wanted), memory, seen.map(digest)), expected, "{wanted} {memory:?} {seen:?}");
         }
     }
 }

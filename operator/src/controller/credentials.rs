@@ -1,6 +1,6 @@
 //! What a pipeline's Secrets say: where its broker is, by whose word it is trusted, and where its records are kept.
 
-use super::{children::digest, context::Context, problem::Problem};
+use super::{context::Context, digest::Digest, problem::Problem};
 use crate::crd::{self, ProcessingPipeline, broker::SecretKeyRef};
 use kube::ResourceExt as _;
 use serde_json::json;
@@ -21,7 +21,7 @@ pub struct Credentials {
 #[derive(Clone, Debug)]
 struct Values {
     /// Changes with the values. Stays in memory: written down, it would tell whether a guessed password is right.
-    digest: String,
+    digest: Digest,
     /// Changes with the Secrets, even by an edited label.
     versions: String,
 }
@@ -35,7 +35,7 @@ pub struct Pinned {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pin {
-    digest: String,
+    digest: Digest,
     revision: String,
 }
 
@@ -51,7 +51,7 @@ impl Credentials {
             Some(reference) => context.secrets.text("spec.broker.caSecretRef", &namespace, reference).await?,
             None => Default::default(),
         };
-        let values = Values { digest: digest(&json!([url, ca])), versions: format!("{version}.{ca_version}") };
+        let values = Values { digest: Digest::of(&json!([url, ca])), versions: format!("{version}.{ca_version}") };
         let url = url.parse().map_err(|source| Problem::BrokerUrl {
             name: spec.secret_ref.name.clone(),
             key: spec.secret_ref.key.clone(),
@@ -80,7 +80,7 @@ impl Credentials {
         if !is_database_url(&url) {
             return Err(Problem::StoreUrl { name: reference.name.clone(), key: reference.key.clone() });
         }
-        Ok(Self { store: Some(Values { digest: digest(&json!(url)), versions }), ..self })
+        Ok(Self { store: Some(Values { digest: Digest::of(&json!(url)), versions }), ..self })
     }
 
     /// What the pods are annotated with, such that they are replaced when a value changes and stay when anything else
@@ -99,7 +99,7 @@ impl Values {
     fn pin(&self, before: Option<&Pin>) -> Pin {
         match before {
             Some(pin) if pin.digest == self.digest => pin.clone(),
-            _ => Pin { digest: self.digest.clone(), revision: self.versions.clone() },
+            _ => Pin { digest: self.digest, revision: self.versions.clone() },
         }
     }
 }
@@ -142,7 +142,8 @@ mod tests {
     use super::*;
 
     fn credentials(broker: [&str; 2], store: Option<[&str; 2]>) -> Credentials {
-        let values = |[digest, versions]: [&str; 2]| Values { digest: digest.into(), versions: versions.into() };
+        let values =
+            |[digest, versions]: [&str; 2]| Values { digest: Digest::of(&json!(digest)), versions: versions.into() };
         let url = "amqp://h".parse().expect("an address");
         Credentials { broker: url, values: values(broker), store: store.map(values) }
     }

@@ -10,6 +10,7 @@ use kube::{
     Client, Resource as _,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
+use std::sync::{Mutex, PoisonError};
 use warren_messaging::error_chain::Chain;
 
 /// The `reportingController` of all Events.
@@ -17,14 +18,34 @@ const REPORTER: &str = "warren.dev/operator";
 /// The API server takes no longer notes.
 const LONGEST_NOTE: usize = 1024;
 
+/// kube's recorder keeps each Event for six minutes, to count its repetitions: with a thousand pipelines that start at once
+/// those would be 10 MiB. Beyond this many it begins anew; at worst a repetition shows as an Event of its own.
+const REMEMBERED: u16 = 256;
+
 /// Tells people what happens to a pipeline.
-pub struct Events(Recorder);
+pub struct Events {
+    client: Client,
+    reporter: Reporter,
+    /// And how many Events it may remember.
+    recorder: Mutex<(Recorder, u16)>,
+}
 
 impl Events {
     /// Events in the name of the replica `identity`.
     #[must_use]
     pub fn new(client: Client, identity: &str) -> Self {
-        Self(Recorder::new(client, Reporter { controller: REPORTER.into(), instance: Some(identity.into()) }))
+        let reporter = Reporter { controller: REPORTER.into(), instance: Some(identity.into()) };
+        let recorder = Mutex::new((Recorder::new(client.clone(), reporter.clone()), 0));
+        Self { client, reporter, recorder }
+    }
+
+    fn recorder(&self) -> Recorder {
+        let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
+        if recorder.1 == REMEMBERED {
+            *recorder = (Recorder::new(self.client.clone(), self.reporter.clone()), 0);
+        }
+        recorder.1 += 1;
+        recorder.0.clone()
     }
 
     /// Something went as it should.
@@ -91,10 +112,10 @@ impl Events {
             note.push_str("...");
         }
         // kube repeats the first note of an action for six minutes, so another note is another action.
-        let mut action = format!("Reconcile-{}", super::children::digest(&note.as_str().into()));
+        let mut action = format!("Reconcile-{}", super::digest::Digest::of(&note.as_str().into()));
         action.truncate("Reconcile-".len() + 8);
         let event = Event { type_, reason: reason.into(), note: Some(note), action, secondary: None };
-        if let Err(error) = self.0.publish(&event, pipeline).await {
+        if let Err(error) = self.recorder().publish(&event, pipeline).await {
             tracing::warn!(pipeline = name, namespace, "cannot publish an Event: {}", Chain(&error));
         }
     }

@@ -61,7 +61,7 @@ async fn stand_down(resource: &ProcessingPipeline, problem: &Problem, context: &
     for side in [labels::Side::Web, labels::Side::Processor] {
         let name = side.object_name(&resource.name_any());
         let Some(deployment) = context.children.get("Deployment", &namespace, &name) else { continue };
-        if deployment.owner == resource.uid() && deployment.replicas != Some(0) {
+        if deployment.owner.as_deref() == resource.metadata.uid.as_deref() && deployment.replicas != Some(0) {
             // Tried again at the next look.
             if let Err(error) = scale::write(&context.client, &namespace, &name, 0).await {
                 tracing::warn!(namespace, name, "cannot scale the Deployment to zero: {}; trying again", Chain(&error));
@@ -158,13 +158,12 @@ async fn retire(
 async fn rolled_out(resource: &ProcessingPipeline, context: &Context) -> Result<bool, Problem> {
     let (namespace, name) = (resource.namespace().unwrap_or_default(), resource.name_any());
     let deployment = context.children.get("Deployment", &namespace, &labels::Side::Processor.object_name(&name));
-    let Some((generation, status)) = deployment.and_then(|deployment| deployment.deployment) else { return Ok(false) };
-    let replicas = status.replicas.unwrap_or(0);
-    if status.observed_generation != Some(generation) || status.updated_replicas.unwrap_or(0) != replicas {
+    let Some(rollout) = deployment.and_then(|deployment| deployment.rollout) else { return Ok(false) };
+    if !rollout.is_current || rollout.updated != rollout.replicas {
         return Ok(false);
     }
     let pods = Matching::new(&context.client, resource, labels::Side::Processor).count().await?;
-    Ok(i32::try_from(pods) == Ok(replicas))
+    Ok(i32::try_from(pods) == Ok(rollout.replicas))
 }
 
 /// Builds and applies the objects, and sets the number of processors, whatever becomes of the objects.
@@ -196,19 +195,15 @@ async fn bring(
 async fn side(resource: &ProcessingPipeline, managed: bool, side: labels::Side, context: &Context) -> Side {
     let (namespace, name) = (resource.namespace().unwrap_or_default(), resource.name_any());
     let deployment = context.children.get("Deployment", &namespace, &side.object_name(&name));
-    let known = deployment.and_then(|deployment| Some((deployment.replicas, deployment.deployment?)));
-    let Some((replicas, (generation, status))) = known.filter(|_| managed) else {
+    let known = deployment.and_then(|deployment| Some((deployment.replicas, deployment.rollout?)));
+    let Some((replicas, rollout)) = known.filter(|_| managed) else {
         return if managed { Side::Missing } else { Side::NotManaged };
     };
     let wanted = replicas.unwrap_or(1);
-    let enough = |count: Option<i32>| count.unwrap_or(0) >= wanted;
-    let up_to_date = status.observed_generation == Some(generation)
-        && enough(status.updated_replicas)
-        && enough(status.ready_replicas)
-        && status.replicas.unwrap_or(0) <= wanted;
     let selector = labels::selector_text(&side.selector(&name));
-    let trouble = if up_to_date { None } else { pods::trouble(&context.client, &namespace, &selector).await };
-    Side::Deployed { wanted, up_to_date, status: Box::new(status), trouble, selector }
+    let trouble =
+        if rollout.is_complete(wanted) { None } else { pods::trouble(&context.client, &namespace, &selector).await };
+    Side::Deployed { wanted, rollout, trouble, selector }
 }
 
 fn endpoint(resource: &ProcessingPipeline) -> String {

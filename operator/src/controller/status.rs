@@ -1,9 +1,8 @@
 //! From what was found to the conditions that people read. Pure.
 
-use super::{pods::Trouble, problem::Problem, reason::Reason, topology::Held};
+use super::{children::Rollout, pods::Trouble, problem::Problem, reason::Reason, topology::Held};
 use crate::crd::status::{PipelineStatus, SideStatus};
 use k8s_openapi::{
-    api::apps::v1::{DeploymentCondition, DeploymentStatus},
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::SignedDuration,
 };
@@ -45,10 +44,8 @@ pub enum Side {
     Deployed {
         /// How many replicas the Deployment asks for.
         wanted: i32,
-        /// Whether all of them run what the Deployment says now.
-        up_to_date: bool,
-        /// What it says of them.
-        status: Box<DeploymentStatus>,
+        /// How far they are.
+        rollout: Box<Rollout>,
         /// What the worst of its pods suffers from.
         trouble: Option<Trouble>,
         /// Labels of its pods, as text.
@@ -174,18 +171,16 @@ fn may_start(shown: &PipelineStatus, now: &Time) -> bool {
 
 impl Side {
     fn available(&self, side: &str) -> Verdict {
-        let (wanted, up_to_date, status, trouble, selector) = match self {
+        let (wanted, rollout, trouble, selector) = match self {
             Self::NotManaged => {
                 let message = format!("spec.{side}.managed is false: somebody else runs this side");
                 return Verdict::holds(Reason::NotManaged, message);
             }
             Self::Missing => return Verdict::fails(Reason::Starting, "its Deployment is not there yet"),
-            Self::Deployed { wanted, up_to_date, status, trouble, selector } => {
-                (*wanted, *up_to_date, status, trouble, selector)
-            }
+            Self::Deployed { wanted, rollout, trouble, selector } => (*wanted, rollout, trouble, selector),
         };
-        let ready = status.ready_replicas.unwrap_or(0);
-        if let Some(refusal) = condition_of(status, "ReplicaFailure") {
+        let (ready, up_to_date) = (rollout.ready, rollout.is_complete(wanted));
+        if let Some(refusal) = &rollout.refusal {
             return Verdict::fails(Reason::PodsRefused, format!("Kubernetes refuses the pods: {refusal}"));
         }
         if wanted == 0 {
@@ -194,7 +189,7 @@ impl Side {
         let older = if ready > 0 { format!(" ({ready} older replicas still work)") } else { String::new() };
         match trouble {
             Some(trouble) => Verdict::fails(Reason::PodsFailing, format!("{trouble}{older}")),
-            None if !up_to_date && stuck(status) => Verdict::fails(
+            None if !up_to_date && rollout.is_stuck => Verdict::fails(
                 Reason::PodsFailing,
                 format!("the new version does not get ready{older}; `kubectl describe pods -l {selector}` tells why"),
             ),
@@ -212,11 +207,11 @@ impl Side {
     }
 
     fn status(&self) -> Option<SideStatus> {
-        let Self::Deployed { wanted, status, selector, .. } = self else { return None };
+        let Self::Deployed { wanted, rollout, selector, .. } = self else { return None };
         Some(SideStatus {
             desired_replicas: *wanted,
-            replicas: status.replicas.unwrap_or(0),
-            ready_replicas: status.ready_replicas.unwrap_or(0),
+            replicas: rollout.replicas,
+            ready_replicas: rollout.ready,
             selector: Some(selector.clone()),
         })
     }
@@ -227,22 +222,6 @@ fn scaled_to_zero(side: &str) -> Verdict {
         return Verdict::fails(Reason::ScaledToZero, "no request is accepted: set spec.web.replicas to 1 or more");
     }
     Verdict::holds(Reason::ScaledToZero, "no processor runs at present")
-}
-
-/// The message of a Deployment's condition that holds.
-fn condition_of<'a>(status: &'a DeploymentStatus, name: &str) -> Option<&'a str> {
-    let mut conditions = status.conditions.iter().flatten();
-    let holds = |condition: &&DeploymentCondition| {
-        condition.type_.as_deref() == Some(name) && condition.status.as_deref() == Some("True")
-    };
-    let condition = conditions.find(holds)?;
-    Some(condition.message.as_deref().unwrap_or("it says no reason"))
-}
-
-/// Whether the Deployment has given up waiting for its new pods.
-fn stuck(status: &DeploymentStatus) -> bool {
-    let mut conditions = status.conditions.iter().flatten();
-    conditions.any(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"))
 }
 
 /// With the times that Kubernetes' conventions ask for: the transition's is that of the last change of `status`.
@@ -271,10 +250,13 @@ mod tests {
     fn side(wanted: i32, ready: i32) -> Side {
         Side::Deployed {
             wanted,
-            up_to_date: true,
-            status: Box::new(
-                serde_json::from_value(json!({"replicas": wanted, "readyReplicas": ready})).expect("a status"),
-            ),
+            rollout: Box::new(Rollout {
+                is_current: true,
+                replicas: wanted,
+                updated: ready,
+                ready,
+                ..Rollout::default()
+            }),
             trouble: None,
             selector: "a=b".into(),
         }

@@ -54,11 +54,15 @@ async fn hold_once(
     brokers: &Brokers,
     memory: &mut Memory,
 ) -> Result<Held, Problem> {
-    let connection = brokers.connection(&prepared.credentials.broker).await.map_err(Problem::Broker)?;
+    let mut connection = brokers.connection(&prepared.credentials.broker).await.map_err(Problem::Broker)?;
     let topology = &prepared.pipeline.topology;
     let mut held = Held::default();
     match declare::declare(&connection, &topology.plan()).await {
-        Ok(declared) => held.created = declared.created,
+        Ok(declared) => {
+            // One for each, and one for all queues at once.
+            connection.refused(declared.created.len() + usize::from(!declared.created.is_empty()));
+            held.created = declared.created;
+        }
         Err(DeclareError::Inequivalent { object: Object::Queue(queue), broker }) if queue == topology.requests() => {
             migrate(&connection, topology, &broker, processors, memory).await?;
             held.migrated = Some(queue);
