@@ -2,6 +2,7 @@
 
 mod lane;
 mod presence;
+mod renewal;
 mod reporting;
 
 pub use reporting::Contact;
@@ -16,6 +17,7 @@ use futures::StreamExt as _;
 use lane::Lane;
 use lapin::{BasicProperties, Event};
 use presence::Presence;
+use renewal::Renewal;
 use reporting::{Reporting, Turn};
 use std::{
     sync::Arc,
@@ -198,6 +200,7 @@ impl<R: Fn() -> Report + Send + Sync> PublishSession<R> {
         let needs = self.needs.clone();
         let mut presence = Presence::new(opened.connection, &needs, (self.report)().role);
         let mut proof = Some(prove(lane));
+        let mut renewal = Renewal::new(opened.connection);
         loop {
             tokio::select! {
                 proven = async { proof.as_mut().expect("is checked").await }, if proof.is_some() => {
@@ -207,6 +210,7 @@ impl<R: Fn() -> Report + Send + Sync> PublishSession<R> {
                     }
                 }
                 lost = presence.lost() => return Err(lost),
+                channel = renewal.opened() => lane.renew(channel?),
                 routed = lane.settle() => {
                     if !routed {
                         presence.look();
@@ -226,6 +230,9 @@ impl<R: Fn() -> Report + Send + Sync> PublishSession<R> {
                     let since = lane.waits_since(matches!(*opened.state.borrow(), LinkState::Blocked { .. }));
                     if since > STUCK {
                         return Err(LinkError::Unconfirmed { since });
+                    }
+                    if lane.is_refused() {
+                        renewal.begin();
                     }
                     out.send(|| (self.report)());
                 }

@@ -1,5 +1,6 @@
 //! The messaging crate against real RabbitMQ nodes.
 
+mod cluster;
 mod journal;
 mod loss;
 mod migration;

@@ -7,15 +7,12 @@
 //! and looks through them for returns, before it answers any. The order in which they come up would not do: one that
 //! was woken for another reason, such as that its last byte was sent, comes up early.
 
-use super::{IN_FLIGHT, Job, PublishError};
-use crate::{link::open_channel, message::Outgoing};
+use super::{IN_FLIGHT, Job, PublishError, renewal::confirming};
+use crate::message::Outgoing;
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use lapin::{
-    Channel, Confirmation, Connection,
-    options::{BasicPublishOptions, ConfirmSelectOptions},
-};
+use lapin::{Channel, Confirmation, Connection, options::BasicPublishOptions};
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,6 +21,9 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
+
+/// Another channel is tried once everything was refused for this long.
+const REFUSED: Duration = Duration::from_secs(1);
 
 /// What tells one message from another: id and routing key.
 type Identity = (Option<String>, String);
@@ -47,19 +47,31 @@ pub(super) struct Lane {
     strays: HashSet<Identity>,
     /// When a confirm came last, or none was waited for.
     heard: Instant,
+    /// Keys whose every message was refused, and since when.
+    refused: HashMap<String, Instant>,
 }
 
 impl Lane {
     pub(super) async fn open(connection: &Connection, exchange: Arc<str>) -> lapin::Result<Self> {
-        let channel = open_channel(connection).await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
         Ok(Self {
             exchange,
-            channel,
+            channel: confirming(connection).await?,
             in_flight: FuturesUnordered::new(),
             strays: HashSet::new(),
             heard: Instant::now(),
+            refused: HashMap::new(),
         })
+    }
+
+    /// Whether the messages of some key have been refused one and all for a while.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.values().any(|since| since.elapsed() >= REFUSED)
+    }
+
+    /// Goes on with another channel. What is in flight on the one before is still waited for.
+    pub(super) fn renew(&mut self, channel: Channel) {
+        self.channel = channel;
+        self.refused.clear();
     }
 
     /// A missing exchange closes the channel and leaves the connection alone, so that no event tells of it.
@@ -107,6 +119,7 @@ impl Lane {
         let mut routed = true;
         for (waiting, outcome) in resolved {
             let result = self.judge(outcome, &waiting.identity);
+            self.note_refusal(&waiting.identity.1, &result);
             routed &= !matches!(result, Err(PublishError::Unroutable { .. }));
             // Who no longer waits for the answer does not need it.
             let _ = waiting.answer.send(result);
@@ -118,6 +131,16 @@ impl Lane {
     fn note_stray(&mut self, outcome: &lapin::Result<Confirmation>, own: &Identity) {
         if let Some(returned) = returned(outcome).filter(|returned| returned != own) {
             self.strays.insert(returned);
+        }
+    }
+
+    fn note_refusal(&mut self, key: &str, result: &Result<(), PublishError>) {
+        match result {
+            Ok(()) => drop(self.refused.remove(key)),
+            Err(PublishError::Full { .. }) if !self.refused.contains_key(key) => {
+                self.refused.insert(key.to_owned(), Instant::now());
+            }
+            Err(_) => {}
         }
     }
 

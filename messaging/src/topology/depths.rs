@@ -13,6 +13,9 @@ use std::collections::HashMap;
 /// Channels that are used at a time: RabbitMQ answers the queues of one channel one after the other.
 const LANES: usize = 4;
 
+/// Questions on the way on one channel: thousands at once are no faster, and take memory.
+const ASKED: usize = 64;
+
 /// Ready messages by queue. A queue that does not exist, or that this user may not see, is not in it.
 pub type Depths = HashMap<String, u64>;
 
@@ -44,7 +47,7 @@ impl Lane {
     ) -> BoxFuture<'a, lapin::Result<Vec<(String, u64)>>> {
         async move {
             let channel = self.channel(connection).await?;
-            match try_join_all(queues.iter().map(|queue| depth(&channel, queue))).await {
+            match depths(&channel, queues).await {
                 Ok(depths) => return Ok(depths),
                 Err(error) if is_of_one_object(&error) => self.0 = None,
                 Err(error) => return Err(error),
@@ -68,6 +71,14 @@ impl Lane {
         self.0 = Some(channel.clone());
         Ok(channel)
     }
+}
+
+async fn depths(channel: &Channel, queues: &[String]) -> lapin::Result<Vec<(String, u64)>> {
+    let mut depths = Vec::with_capacity(queues.len());
+    for some in queues.chunks(ASKED) {
+        depths.extend(try_join_all(some.iter().map(|queue| depth(channel, queue))).await?);
+    }
+    Ok(depths)
 }
 
 async fn depth(channel: &Channel, queue: &str) -> lapin::Result<(String, u64)> {
