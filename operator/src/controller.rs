@@ -14,6 +14,7 @@ mod examine;
 mod handover;
 pub mod lease;
 pub mod metrics;
+mod pace;
 mod pods;
 mod prepare;
 pub mod problem;

@@ -5,7 +5,7 @@ use super::{
     apply::{Applier, Changes},
     context::{Context, Memory},
     credentials::Pinned,
-    handover,
+    handover, pace,
     pods::{self, Matching},
     prepare::{self, Prepared},
     problem::Problem,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{build, crd::ProcessingPipeline, labels};
 use kube::ResourceExt as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use warren_messaging::error_chain::Chain;
 
 /// Does what is needed, and tells what was found.
@@ -77,17 +77,6 @@ fn pin(prepared: &Prepared, memory: &mut Memory) -> bool {
     before.is_some() && before != memory.pinned
 }
 
-/// How long what was found right on the broker is taken for right, at least. Pods that come and go bring on many looks, and
-/// each declaration costs RabbitMQ more than all the rest of a look.
-const HELD: Duration = Duration::from_secs(5);
-/// The same for each pipeline that there is: a thousand of them declared every ten seconds kept two cores busy.
-const HELD_EACH: Duration = Duration::from_millis(30);
-
-/// What is deleted on a broker is back after this and a look's pause: with a thousand pipelines after 40 s.
-fn held_for(pipelines: usize) -> Duration {
-    HELD.max(HELD_EACH.saturating_mul(u32::try_from(pipelines).unwrap_or(u32::MAX)))
-}
-
 /// Brings the broker to what is wanted, unless that was found right just now.
 async fn hold(
     resource: &ProcessingPipeline,
@@ -97,7 +86,7 @@ async fn hold(
     memory: &mut Memory,
 ) -> Result<Held, Problem> {
     let generation = resource.metadata.generation;
-    let right = held_for(context.pipelines.len());
+    let right = pace::right_for(context.pipelines.len());
     let recent = memory.held.take().filter(|(at, of, _)| at.elapsed() < right && *of == generation && !rotated);
     let (at, held) = match recent {
         Some((at, _, held)) => (at, held),
@@ -209,15 +198,4 @@ async fn side(resource: &ProcessingPipeline, managed: bool, side: labels::Side, 
 fn endpoint(resource: &ProcessingPipeline) -> String {
     let service = labels::Side::Web.object_name(&resource.name_any());
     format!("http://{service}.{}.svc/api/v1/processData", resource.namespace().unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn few_pipelines_are_repaired_within_seconds_and_many_leave_the_broker_time_for_messages() {
-        assert_eq!([0, 1, 100].map(held_for), [HELD; 3]);
-        assert_eq!(held_for(1000), Duration::from_secs(30));
-    }
 }

@@ -3,7 +3,7 @@
 use super::{
     cleanup,
     context::{Context, Memory, Stored},
-    examine,
+    examine, pace,
     reason::Reason,
     report,
 };
@@ -13,8 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often a pipeline that works is looked at: what was deleted on the broker is back after this long at most.
-const REPAIR_EVERY: Duration = Duration::from_secs(10);
 /// How soon one that does not work is looked at again; doubled each time, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Secrets and objects are watched, so this only bounds how late a broker's return is noticed.
@@ -48,7 +46,7 @@ pub async fn reconcile(stored: Arc<Stored>, context: Arc<Context>) -> Result<Act
     let reason = outcome.as_ref().map_or(Reason::ApiError, |reason| *reason);
     context.metrics.reconciled(reason, begun.elapsed());
     memory.failures = if is_fine(reason) { 0 } else { memory.failures.saturating_add(1) };
-    let pause = pause(reason, memory.failures);
+    let pause = pause(reason, memory.failures, context.pipelines.len());
     context.remember(&uid, memory);
     outcome.map(|_| Action::requeue(pause))
 }
@@ -59,7 +57,7 @@ pub fn after_error(stored: Arc<Stored>, error: &ReconcileError, context: Arc<Con
     tracing::warn!(namespace, pipeline = name, "{}", warren_messaging::error_chain::Chain(error));
     let uid = super::context::uid_of(&stored).unwrap_or_default();
     let memory = context.recall(&uid);
-    let pause = pause(Reason::ApiError, memory.failures);
+    let pause = pause(Reason::ApiError, memory.failures, context.pipelines.len());
     context.remember(&uid, memory);
     Action::requeue(pause)
 }
@@ -68,9 +66,9 @@ fn is_fine(reason: Reason) -> bool {
     matches!(reason, Reason::Running | Reason::ScaledToZero)
 }
 
-fn pause(reason: Reason, failures: u32) -> Duration {
+fn pause(reason: Reason, failures: u32, pipelines: usize) -> Duration {
     match reason {
-        _ if is_fine(reason) => REPAIR_EVERY,
+        _ if is_fine(reason) => pace::look_every(pipelines),
         // A step that only time brings on.
         Reason::QueueMigrating | Reason::Pending => FIRST_PAUSE,
         // Pods are not watched; what they suffer from should show soon.
@@ -104,9 +102,9 @@ mod tests {
 
     #[test]
     fn a_pipeline_that_does_not_work_is_looked_at_less_and_less_often() {
-        let pauses: Vec<_> = (1..8).map(|failures| pause(Reason::LoginRefused, failures).as_secs()).collect();
+        let pauses: Vec<_> = (1..8).map(|failures| pause(Reason::LoginRefused, failures, 1).as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
-        assert_eq!(pause(Reason::LoginRefused, u32::MAX), LONGEST_PAUSE);
-        assert_eq!(pause(Reason::Running, 0), REPAIR_EVERY);
+        assert_eq!(pause(Reason::LoginRefused, u32::MAX, 1), LONGEST_PAUSE);
+        assert_eq!(pause(Reason::Running, 0, 1), pace::look_every(1));
     }
 }
