@@ -66,11 +66,11 @@ bench-scale-in: packages ## measure on the test cluster whether scaling in ends 
 		'PATH=$${XDG_CACHE_HOME:-$$HOME/.cache}/warren-cluster/bin:$$PATH KUBECONFIG=$$WARREN_TEST_KUBECONFIG exec \
 		$(TARGET)/debug/warren-testkit run -- scripts/bench-scale-in $(TARGET)/*-linux-gnu/release/warren-operator'
 
-bench-operator: packages images ## measure the operator with 1, 100 and 1,000 pipelines
+bench-operator: packages images ## measure the operator with 1, 100 and 1,000 pipelines (MANAGEMENT=1: with RabbitMQ's statistics)
 	@$(CARGO) build --workspace --bins
 	@kubeconfig=$$(testkit/cluster/up --control-plane-only) && \
 		PATH=$${XDG_CACHE_HOME:-$$HOME/.cache}/warren-cluster/bin:$$PATH KUBECONFIG=$$kubeconfig \
-		$(TARGET)/debug/warren-testkit run -- scripts/bench-operator $(TARGET)/*-linux-gnu/release/warren-operator; \
+		$(TARGET)/debug/warren-testkit run $(if $(MANAGEMENT),,--no-management) -- scripts/bench-operator $(TARGET)/*-linux-gnu/release/warren-operator; \
 		status=$$?; testkit/cluster/down --control-plane-only; exit $$status
 
 bench-scaling: packages ## simulate the scaling rules beside KEDA and an oracle; no cluster needed

@@ -12,6 +12,7 @@ mod orders;
 mod reports;
 mod scaler;
 mod scalers;
+mod shown;
 mod watch;
 
 use crate::validate::{Pipeline, Scaling, ScalingTarget};

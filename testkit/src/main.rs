@@ -1,4 +1,5 @@
-//! `warren-testkit run -- COMMAND ARGS…` starts each server once, tells the command where they are, and ends them.
+//! `warren-testkit run [--no-management] -- COMMAND ARGS…` starts each server once, tells the command where they are, and
+//! ends them.
 
 use std::{
     env,
@@ -17,17 +18,18 @@ use warren_testkit::{
     postgres::{self, Server, ServerError},
 };
 
-const USAGE: &str = "usage: warren-testkit run -- COMMAND ARGS…\n\
+const USAGE: &str = "usage: warren-testkit run [--no-management] -- COMMAND ARGS…\n\
     Starts RabbitMQ and PostgreSQL once, runs the command with their addresses in the environment, ends them, exits as \
-    the command did.";
+    the command did.\n\
+    --no-management  RabbitMQ without its management plugin, whose statistics take a core with thousands of queues";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Some(command) = command_of(env::args_os().skip(1).collect()) else {
+    let Some((management, command)) = command_of(env::args_os().skip(1).collect()) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    match run(&command).await {
+    match run(management, &command).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("warren-testkit: {error}");
@@ -36,11 +38,17 @@ async fn main() -> ExitCode {
     }
 }
 
-fn command_of(arguments: Vec<OsString>) -> Option<Vec<OsString>> {
-    match arguments.as_slice() {
-        [run, dashes, command @ ..] if run == "run" && dashes == "--" && !command.is_empty() => Some(command.to_vec()),
-        _ => None,
-    }
+/// Whether with management, and the command.
+fn command_of(mut arguments: Vec<OsString>) -> Option<(bool, Vec<OsString>)> {
+    let command =
+        arguments.iter().position(|argument| argument == "--").map(|dashes| arguments.split_off(dashes + 1))?;
+    let options: Vec<_> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
+    let management = match options.as_slice() {
+        ["run", "--"] => true,
+        ["run", "--no-management", "--"] => false,
+        _ => return None,
+    };
+    (!command.is_empty()).then_some((management, command))
 }
 
 /// Why the command did not run.
@@ -56,10 +64,10 @@ enum RunError {
     Command { command: OsString, source: io::Error },
 }
 
-async fn run(command: &[OsString]) -> Result<u8, RunError> {
+async fn run(management: bool, command: &[OsString]) -> Result<u8, RunError> {
     let mut signals = Signals::watch().map_err(RunError::Signals)?;
     let started = tokio::select! {
-        started = Servers::start() => started?,
+        started = Servers::start(management) => started?,
         code = signals.first() => return Ok(code),
     };
     let mut child = spawn(command, &started)?;
@@ -76,10 +84,10 @@ struct Servers {
 }
 
 impl Servers {
-    async fn start() -> Result<Self, RunError> {
+    async fn start(management: bool) -> Result<Self, RunError> {
         let is_named = |variable| env::var_os(variable).is_some_and(|url| !url.is_empty());
         let broker = async {
-            let settings = Settings { management: true, ..broker::private_settings() };
+            let settings = Settings { management, ..broker::private_settings() };
             if is_named(broker::AMQP_URL) { Ok(None) } else { Node::start(settings).await.map(Some) }
         };
         let postgres =

@@ -8,6 +8,7 @@ use super::{
     metrics::Metrics,
     orders::Orders,
     reports::{News, Reports},
+    shown::{HICCUP, Shown},
 };
 use std::{
     collections::BTreeSet,
@@ -46,7 +47,7 @@ pub struct Scaler {
     acting: Arc<Acting>,
     /// When a decision was made last.
     pub decided: Option<Instant>,
-    shown: Option<Decision>,
+    shown: Shown,
     grew: Option<bool>,
     grown: Option<Instant>,
 }
@@ -65,7 +66,7 @@ impl Scaler {
             missing: None,
             acting: Arc::default(),
             decided: None,
-            shown: None,
+            shown: Shown::default(),
             grew: None,
             grown: None,
         }
@@ -126,8 +127,8 @@ impl Scaler {
 
     /// What can be told of it at `now`.
     pub fn view(&self, now: Instant) -> Option<View> {
-        let backlog = self.backlog(now);
-        Some(View { decision: self.shown.clone()?, backlog, trouble: self.acting.trouble() })
+        let backlog = self.read_within(DEPTH_FRESH + HICCUP, now);
+        Some(View { decision: self.shown.decision()?.clone(), backlog, trouble: self.acting.trouble() })
     }
 
     /// Decides, and begins to carry it out. `at` counts from a fixed moment to `now`.
@@ -140,7 +141,7 @@ impl Scaler {
             at,
             replicas,
             ready,
-            waiting: self.backlog(now),
+            waiting: self.read_within(DEPTH_FRESH, now),
             tiers: self.tiers.clone().filter(|(read, _)| fresh(*read, 2 * TIERS_AT_REST)).map(|(_, tiers)| tiers),
             workers: self.workers(now),
         };
@@ -153,12 +154,13 @@ impl Scaler {
         } else {
             self.acting.settle();
         }
-        self.show(decision, replicas);
+        let changes = decision.replicas != replicas;
+        self.shown.take(decision, changes, now);
     }
 
-    /// How many requests wait, if that was read lately.
-    fn backlog(&self, now: Instant) -> Option<u64> {
-        self.waiting.filter(|(read, _)| now.duration_since(*read) <= DEPTH_FRESH).map(|(_, waiting)| waiting)
+    /// How many requests wait, if that was read so lately.
+    fn read_within(&self, limit: Duration, now: Instant) -> Option<u64> {
+        self.waiting.filter(|(read, _)| now.duration_since(*read) <= limit).map(|(_, waiting)| waiting)
     }
 
     /// The processors that reported lately. Those that were asked to take nothing, and stay all the same, take some again
@@ -192,14 +194,6 @@ impl Scaler {
             starting: seen.starting(),
             because: decision.because.clone(),
             turns,
-        }
-    }
-
-    /// Keeps what is worth telling: why the number changed last, or another reason for leaving it.
-    fn show(&mut self, decision: Decision, replicas: u32) {
-        let told = self.shown.as_ref().is_some_and(|shown| shown.reason == decision.reason);
-        if !told || decision.replicas != replicas {
-            self.shown = Some(decision);
         }
     }
 }

@@ -24,6 +24,8 @@ use warren_messaging::{
 
 /// A broker that takes longer for a look is not looked at any more but connected to anew.
 const ANSWER: Duration = Duration::from_secs(10);
+/// A look that takes longer is told of: the next one is late.
+const SLOW: Duration = PERIOD;
 /// How often those that grow are looked at: a burst is still coming in when its first request is seen.
 const MOVING_PERIOD: Duration = Duration::from_millis(250);
 /// An exchange of which nothing is heard is bound again this often: it may have been deleted and declared anew.
@@ -53,14 +55,22 @@ impl Watch {
 
     /// Looks at everything; the look was due at `due`.
     async fn look(&self, tools: &mut Tools<'_>, due: Instant) -> Result<(), LinkError> {
-        let queues = self.scalers.queues();
+        let (begun, queues) = (Instant::now(), self.scalers.queues());
         let depths = tools.lanes.survey(tools.connection, &queues).await?;
+        let (surveyed, asked) = (begun.elapsed(), queues.len());
         self.scalers.orders.check(tools.connection);
         self.scalers.see(queues, &depths, due);
-        self.bind(tools).await
+        let decided = begun.elapsed();
+        let bound = self.bind(tools).await?;
+        if begun.elapsed() > SLOW {
+            let binding = begun.elapsed() - decided;
+            tracing::warn!(asked, ?surveyed, bound, ?binding, "RabbitMQ is slow to tell how many messages wait");
+        }
+        Ok(())
     }
 
-    async fn bind(&self, tools: &mut Tools<'_>) -> Result<(), LinkError> {
+    /// Binds the reports' queue to exchanges that are due; to how many.
+    async fn bind(&self, tools: &mut Tools<'_>) -> Result<usize, LinkError> {
         let (now, exchanges) = (Instant::now(), self.scalers.exchanges());
         let is_due = |(exchange, heard): &(String, bool)| {
             let bound = tools.bound.get(exchange);
@@ -71,11 +81,12 @@ impl Watch {
         // Those that never were come first.
         due.sort_by_key(|exchange| tools.bound.get(exchange).copied());
         due.truncate(BOUND_AT_ONCE);
-        if !due.is_empty() {
+        let count = due.len();
+        if count > 0 {
             tools.reports.bind(tools.connection, &due).await?;
             tools.bound.extend(due.into_iter().map(|exchange| (exchange, now)));
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Takes a report in, and looks at its pipeline at once if it cannot wait.
