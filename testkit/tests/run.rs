@@ -45,6 +45,15 @@ async fn the_command_gets_the_addresses_and_its_status_is_passed_on() {
 }
 
 #[tokio::test]
+async fn without_management_there_is_no_address_of_it() {
+    let script = "echo amqp=$WARREN_TEST_AMQP_URL; echo api=$WARREN_TEST_MANAGEMENT_URL.";
+    let mut run = testkit(&["run", "--no-management", "--", "sh", "-c", script]);
+    run.wait_for_line("amqp=amqp://", BOOT).await;
+    run.wait_for_line("api=.", SOON).await;
+    assert_eq!(run.wait(SOON).await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn a_killed_owner_leaves_no_server_and_no_directory_behind() {
     let script =
         "echo amqp=$WARREN_TEST_AMQP_URL; echo postgres=$WARREN_TEST_POSTGRES_URL; echo pid=$$; exec sleep 600";
@@ -66,7 +75,7 @@ async fn a_killed_owner_leaves_no_server_and_no_directory_behind() {
 #[tokio::test]
 async fn a_wrong_command_line_is_answered_with_the_right_one() {
     let mut run = testkit(&["cargo", "test"]);
-    run.wait_for_line("usage: warren-testkit run -- COMMAND", SOON).await;
+    run.wait_for_line("usage: warren-testkit run [--no-management] -- COMMAND", SOON).await;
     assert_eq!(run.wait(SOON).await.code(), Some(2));
 }
 

@@ -243,11 +243,13 @@ async fn every_result_is_recorded_once(line: &Line, promised: &BTreeMap<String, 
 async fn upgraded(namespace: &Namespace) {
     for deployment in ["demo-web", "demo-processor", "shout-web", "shout-processor"] {
         let rolled = |object: &Value| {
-            let (status, replicas) = (&object["status"], &object["spec"]["replicas"]);
+            // What has come to rest by now has none, and its status no such members.
+            let count = |part: &str, member: &str| object[part][member].as_u64().unwrap_or(0);
+            let replicas = count("spec", "replicas");
             let image = object["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
             image.ends_with("-next")
-                && status["updatedReplicas"] == *replicas
-                && status["availableReplicas"] == *replicas
+                && count("status", "updatedReplicas") == replicas
+                && count("status", "availableReplicas") == replicas
         };
         namespace.get_when("deployment", deployment, "the new version", SOON, rolled).await;
     }
