@@ -42,8 +42,8 @@ async fn main() -> ExitCode {
 fn command_of(mut arguments: Vec<OsString>) -> Option<(bool, Vec<OsString>)> {
     let command =
         arguments.iter().position(|argument| argument == "--").map(|dashes| arguments.split_off(dashes + 1))?;
-    let options: Vec<_> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
-    let management = match options.as_slice() {
+    let options: Option<Vec<_>> = arguments.iter().map(|argument| argument.to_str()).collect();
+    let management = match options?.as_slice() {
         ["run", "--"] => true,
         ["run", "--no-management", "--"] => false,
         _ => return None,

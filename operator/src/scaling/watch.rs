@@ -24,7 +24,7 @@ use warren_messaging::{
 
 /// A broker that takes longer for a look is not looked at any more but connected to anew.
 const ANSWER: Duration = Duration::from_secs(10);
-/// A look that takes longer is told of: the next one is late.
+/// A broker that takes longer for a look is told of: the next one is late.
 const SLOW: Duration = PERIOD;
 /// How often those that grow are looked at: a burst is still coming in when its first request is seen.
 const MOVING_PERIOD: Duration = Duration::from_millis(250);
@@ -62,8 +62,9 @@ impl Watch {
         self.scalers.see(queues, &depths, due);
         let decided = begun.elapsed();
         let bound = self.bind(tools).await?;
-        if begun.elapsed() > SLOW {
-            let binding = begun.elapsed() - decided;
+        let binding = begun.elapsed() - decided;
+        // What is decided in between takes no answer of the broker's.
+        if surveyed + binding > SLOW {
             tracing::warn!(asked, ?surveyed, bound, ?binding, "RabbitMQ is slow to tell how many messages wait");
         }
         Ok(())

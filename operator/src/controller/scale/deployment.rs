@@ -114,7 +114,7 @@ impl Fleet for DeploymentFleet {
     fn replicas(&self) -> Option<Replicas> {
         let deployment = self.children.get("Deployment", &self.namespace, &self.name)?;
         let count = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
-        let ready = deployment.rollout.and_then(|rollout| count(Some(rollout.ready))).unwrap_or(0);
+        let ready = count(deployment.rollout.map(|rollout| rollout.ready)).unwrap_or(0);
         Some(Replicas { asked: count(deployment.replicas).unwrap_or(1), ready })
     }
 
