@@ -75,6 +75,9 @@ seccompProfile:
 - apiGroups: [apps]
   resources: [deployments/scale]
   verbs: [patch]
+- apiGroups: [apps]
+  resources: [replicasets] # whether Kubernetes knows which processors are idle, before their number shrinks
+  verbs: [get]
 - apiGroups: [""]
   resources: [services, serviceaccounts]
   verbs: [get, list, watch, create, patch, delete]

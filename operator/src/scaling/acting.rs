@@ -1,7 +1,7 @@
 //! One change at a time, and what became of it.
 
 use super::{
-    Scaled,
+    Scaled, Title,
     cordon::Cordon,
     fleet::{Change, FleetError},
     metrics::Metrics,
@@ -81,13 +81,14 @@ impl Acting {
             let grows = change.to > change.from;
             let change = if grows { change } else { cordon.narrow(change, &addresses).await };
             let (from, to, because) = (change.from, change.to, change.because.clone());
+            let Title { namespace, name: pipeline } = &scaled.title;
+            tracing::debug!(namespace, pipeline, from, to, idle = ?change.idle, "may be set");
             if to == from {
                 // Those that are idle have become busy; it is decided anew.
                 return self.kept();
             }
             let deadline = if grows { DEADLINE } else { SHRINK_DEADLINE };
             let set = tokio::time::timeout(deadline, scaled.fleet.set(change)).await;
-            let (namespace, pipeline) = (&scaled.title.namespace, &scaled.title.name);
             match set.unwrap_or(Err(FleetError::Slow)) {
                 Ok(done) => {
                     cordon.release(&addresses, &done.going).await;

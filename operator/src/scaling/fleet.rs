@@ -52,6 +52,12 @@ pub enum FleetError {
     /// The API server refused, or did not answer.
     #[error("cannot set the number of processors")]
     Api(#[from] kube::Error),
+    /// Kubernetes would choose by what it knew before.
+    #[error(
+        "Kubernetes has not noted yet which of the processors are idle, so that it would end busy ones: \
+         kube-controller-manager is slow, or does not run"
+    )]
+    Unnoted,
     /// The API server took too long.
     #[error("the API server did not answer in time")]
     Slow,
@@ -61,7 +67,7 @@ impl FleetError {
     /// Whether the number is certainly as it was: otherwise it may have come through, or may yet.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Api(kube::Error::Api(_)))
+        matches!(self, Self::Unnoted | Self::Api(kube::Error::Api(_)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! One pipeline: what was seen of it, what is decided, and that it is carried out.
 
 use super::{
-    Scaled, View,
+    Scaled, Title, View,
     acting::{Acting, Intent},
     cordon::Cordon,
     fleet::{Change, Replicas},
@@ -146,6 +146,8 @@ impl Scaler {
             workers: self.workers(now),
         };
         let decision = decide(&seen, &self.scaled.policy, &mut self.memory);
+        let Title { namespace, name: pipeline } = &self.scaled.title;
+        tracing::debug!(namespace, pipeline, ?seen, replicas = decision.replicas, "{}", decision.because);
         metrics.decided(&self.scaled.title, &seen, &decision, &self.memory);
         if decision.replicas != replicas {
             self.grown = (decision.replicas > replicas).then_some(now);

@@ -78,8 +78,9 @@ async fn do_everything(namespace: &Namespace, vhost: &Vhost) {
     for name in ["p", "q"] {
         namespace.get_when("pp", name, "its queues", SOON, declared).await;
     }
-    // Requests without a web side: processors come and go. Enough for both, however late the second one is.
-    for number in 0..4 {
+    // Requests without a web side: processors come and go. Enough for both, however late the second one is, and not as many
+    // for one as for the other: then one of them goes first.
+    for number in 0..5 {
         vhost.publish("p", "request", json!({"requestId": number, "requestData": 1}).to_string()).await;
     }
     let ready = |count: i64| move |object: &Value| object["status"]["readyReplicas"].as_i64().unwrap_or(0) == count;

@@ -2,7 +2,8 @@
 
 use super::{
     super::{children::Children, context::Context, events::Events},
-    victims::{Candidate, DELETION_COST, LOW, Stage, choose},
+    noted::{has_noted, is_unlabelled, mark_of, patch, unlabelled},
+    victims::{Candidate, Choice, Stage, choose},
     write,
 };
 use crate::{
@@ -12,16 +13,25 @@ use crate::{
 };
 use futures::future::{BoxFuture, FutureExt as _, try_join_all};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::api::{
+    apps::v1::ReplicaSet,
+    core::v1::{ObjectReference, Pod},
+};
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
     api::{ListParams, Patch, PatchParams},
 };
-use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// A pod that is older and whose worker does not run has no room or no image, or fails: it will hardly take a request now.
 const STUCK: SignedDuration = SignedDuration::from_secs(30);
+/// How long Kubernetes may take to hear which pods should go; mostly that is a matter of milliseconds.
+const NOTED: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(30);
 
 /// The processors of one pipeline in a cluster.
 pub struct DeploymentFleet {
@@ -55,30 +65,72 @@ impl DeploymentFleet {
         tokio::spawn(async move { events.scaled(&pipeline, &change).await });
     }
 
-    /// Makes sure that those that go are idle; what may be done then.
+    /// Makes sure that those that go are idle, and that Kubernetes knows them; what may be done then.
     async fn prepare(&self, change: &Change) -> Result<Done, FleetError> {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
-        let pods = api.list(&ListParams::default().labels(&self.selector)).await?;
-        let staying = pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+        let pods = self.pods().list(&ListParams::default().labels(&self.selector)).await?;
+        let active: Vec<_> = pods.items.iter().filter(|pod| is_active(pod)).collect();
         let now = Timestamp::now();
-        let candidates: Vec<_> = staying.map(|pod| candidate(pod, now)).collect();
-        let choice = choose(&candidates, change.from - change.to, &change.idle);
-        let marks = choice.mark.iter().map(|name| (name, json!(LOW)));
-        let unmarks = choice.unmark.iter().map(|name| (name, Value::Null));
-        try_join_all(marks.chain(unmarks).map(|(name, cost)| mark(&api, name, cost))).await?;
+        let candidates: Vec<_> = active.iter().map(|pod| candidate(pod, now)).collect();
+        let choice = choose(&candidates, change.leaving(), &change.idle);
         let leaving = u32::try_from(choice.going.len()).unwrap_or(u32::MAX);
-        Ok(Done { replicas: change.from.saturating_sub(leaving), going: choice.going })
+        let replicas = change.from.saturating_sub(leaving);
+        // Where all go or none, Kubernetes has nobody to choose.
+        if replicas > 0 && leaving > 0 {
+            self.mark(&active, &choice).await?;
+        }
+        Ok(Done { replicas, going: choice.going })
+    }
+
+    /// Marks those that go, and waits until Kubernetes knows of it. Old marks are taken back, and known to be, before: new
+    /// ones could not be told from them.
+    async fn mark(&self, pods: &[&Pod], choice: &Choice) -> Result<(), FleetError> {
+        if !choice.unmark.is_empty() {
+            let left = pods.iter().filter(|pod| is_unlabelled(pod)).map(|pod| pod.name_any());
+            let left: BTreeSet<_> = left.filter(|name| choice.going.contains(name)).collect();
+            self.patch(&choice.unmark, false).await?;
+            self.noted(&unlabelled(pods, &left)).await?;
+        }
+        self.patch(&choice.mark, true).await?;
+        self.noted(&unlabelled(pods, &choice.going)).await
+    }
+
+    async fn patch(&self, pods: &[String], goes: bool) -> kube::Result<()> {
+        let (api, patch) = (self.pods(), Patch::Merge(patch(goes)));
+        let patching = pods.iter().map(async |name| {
+            match api.patch_metadata(name, &PatchParams::default(), &patch).await {
+                Ok(_) => Ok(()),
+                // It has gone by itself.
+                Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+                Err(error) => Err(error),
+            }
+        });
+        try_join_all(patching).await.map(drop)
+    }
+
+    /// Waits until Kubernetes knows how many pods of each ReplicaSet have lost the label.
+    async fn noted(&self, unlabelled: &BTreeMap<&str, i32>) -> Result<(), FleetError> {
+        let sets: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &self.namespace);
+        let asking = async {
+            loop {
+                let asked = try_join_all(unlabelled.keys().map(|name| sets.get(name))).await?;
+                if asked.iter().zip(unlabelled.values()).all(|(set, count)| has_noted(set, *count)) {
+                    return Ok(());
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(NOTED, asking).await.unwrap_or(Err(FleetError::Unnoted))
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.namespace)
     }
 }
 
-async fn mark(api: &Api<Pod>, name: &str, cost: Value) -> kube::Result<()> {
-    let patch = Patch::Merge(json!({"metadata": {"annotations": {DELETION_COST: cost}}}));
-    match api.patch_metadata(name, &PatchParams::default(), &patch).await {
-        Ok(_) => Ok(()),
-        // It has gone by itself.
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(error),
-    }
+/// Whether it counts as one of its ReplicaSet's: an evicted one stays, and does not.
+fn is_active(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 fn candidate(pod: &Pod, now: Timestamp) -> Candidate {
@@ -87,7 +139,7 @@ fn candidate(pod: &Pod, now: Timestamp) -> Candidate {
         name: pod.name_any(),
         stage: stage(pod),
         may_work: runs(pod) || age.is_none_or(|age| age < STUCK),
-        marked: pod.annotations().get(DELETION_COST).is_some_and(|cost| cost == LOW),
+        mark: mark_of(pod),
     }
 }
 

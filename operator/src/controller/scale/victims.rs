@@ -36,14 +36,25 @@ pub struct Candidate {
     pub stage: Stage,
     /// Whether it may have taken a request, or take one any moment, though nobody has heard of it.
     pub may_work: bool,
-    /// Whether it has a low cost from an earlier time.
-    pub marked: bool,
+    /// Whether it has the mark from an earlier time.
+    pub mark: Mark,
+}
+
+/// What a pod that should go has, for Kubernetes to find it first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Nothing.
+    None,
+    /// Less than all of it.
+    Part,
+    /// All of it.
+    Full,
 }
 
 /// What to do before the number is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
-    /// Pods that get the low cost.
+    /// Pods that get the mark.
     pub mark: Vec<String>,
     /// Pods that lose it.
     pub unmark: Vec<String>,
@@ -62,7 +73,7 @@ pub fn choose(pods: &[Candidate], leaving: u32, idle: &BTreeSet<String>) -> Choi
     let mut going: Vec<&Candidate> = Vec::new();
     for pods in stages.values_mut() {
         // Those with a mark first: they cost no call.
-        pods.sort_by_key(|pod| (!may_go(pod), !pod.marked, Reverse(&pod.name)));
+        pods.sort_by_key(|pod| (!may_go(pod), pod.mark != Mark::Full, Reverse(&pod.name)));
         let missing = (leaving as usize).saturating_sub(going.len());
         going.extend(pods.iter().filter(|pod| may_go(pod)).take(missing));
         if pods.iter().any(|pod| !may_go(pod)) {
@@ -75,8 +86,8 @@ pub fn choose(pods: &[Candidate], leaving: u32, idle: &BTreeSet<String>) -> Choi
         pods.iter().filter(|pod| wanted(pod)).map(|pod| pod.name.clone()).collect()
     };
     Choice {
-        mark: names(&|pod| goes(pod) && !pod.marked),
-        unmark: names(&|pod| !goes(pod) && pod.marked),
+        mark: names(&|pod| goes(pod) && pod.mark != Mark::Full),
+        unmark: names(&|pod| !goes(pod) && pod.mark != Mark::None),
         going: going.clone(),
     }
 }
@@ -85,13 +96,17 @@ pub fn choose(pods: &[Candidate], leaving: u32, idle: &BTreeSet<String>) -> Choi
 mod tests {
     use super::*;
 
-    fn pod(name: &str, stage: Stage, marked: bool) -> Candidate {
-        Candidate { name: name.into(), stage, may_work: true, marked }
+    fn pod(name: &str, stage: Stage) -> Candidate {
+        Candidate { name: name.into(), stage, may_work: true, mark: Mark::None }
+    }
+
+    fn marked(name: &str, mark: Mark) -> Candidate {
+        Candidate { mark, ..pod(name, Stage::Ready) }
     }
 
     /// One that has not started for so long that it will not.
     fn stuck(name: &str, stage: Stage) -> Candidate {
-        Candidate { may_work: false, ..pod(name, stage, false) }
+        Candidate { may_work: false, ..pod(name, stage) }
     }
 
     fn names(names: &[&str]) -> BTreeSet<String> {
@@ -100,7 +115,7 @@ mod tests {
 
     #[test]
     fn idle_pods_go_and_no_more_than_there_are() {
-        let pods = ["a", "b", "c"].map(|name| pod(name, Stage::Ready, false));
+        let pods = ["a", "b", "c"].map(|name| pod(name, Stage::Ready));
         let choice = choose(&pods, 2, &names(&["a", "c"]));
         assert_eq!(choice, Choice { mark: vec!["a".into(), "c".into()], unmark: vec![], going: names(&["a", "c"]) });
         assert_eq!(choose(&pods, 3, &names(&["a"])).going, names(&["a"]));
@@ -108,7 +123,7 @@ mod tests {
 
     #[test]
     fn pods_that_will_not_start_go_first() {
-        let pods = [pod("a", Stage::Ready, false), stuck("b", Stage::Unscheduled), stuck("c", Stage::Pending)];
+        let pods = [pod("a", Stage::Ready), stuck("b", Stage::Unscheduled), stuck("c", Stage::Pending)];
         let choice = choose(&pods, 2, &names(&["a"]));
         assert_eq!((choice.mark, choice.going), (vec!["b".into(), "c".into()], names(&["b", "c"])));
         assert_eq!(choose(&pods, 3, &names(&["a"])).going, names(&["a", "b", "c"]));
@@ -118,24 +133,27 @@ mod tests {
     fn nobody_goes_whom_kubernetes_would_take_after_one_that_should_stay() {
         let idle = names(&["a"]);
         for stage in [Stage::Unscheduled, Stage::Pending, Stage::Unready] {
-            let pods = [pod("a", Stage::Ready, false), pod("b", stage, false)];
+            let pods = [pod("a", Stage::Ready), pod("b", stage)];
             assert_eq!(choose(&pods, 1, &idle), Choice::default(), "one that is {stage:?} may have a request");
         }
-        let pods = [pod("a", Stage::Ready, false), pod("b", Stage::Pending, false), stuck("c", Stage::Pending)];
+        let pods = [pod("a", Stage::Ready), pod("b", Stage::Pending), stuck("c", Stage::Pending)];
         assert_eq!(choose(&pods, 2, &idle), Choice { mark: vec!["c".into()], unmark: vec![], going: names(&["c"]) });
     }
 
     #[test]
     fn an_idle_pod_that_is_not_ready_goes_first() {
-        let pods = [pod("a", Stage::Ready, false), pod("b", Stage::Unready, false)];
+        let pods = [pod("a", Stage::Ready), pod("b", Stage::Unready)];
         let choice = choose(&pods, 1, &names(&["a", "b"]));
         assert_eq!(choice, Choice { mark: vec!["b".into()], unmark: vec![], going: names(&["b"]) });
     }
 
     #[test]
     fn marks_of_an_earlier_time_are_used_or_taken_back() {
-        let pods = [pod("a", Stage::Ready, false), pod("b", Stage::Ready, true), pod("c", Stage::Ready, true)];
+        let pods = [pod("a", Stage::Ready), marked("b", Mark::Full), marked("c", Mark::Full)];
         let choice = choose(&pods, 1, &names(&["a", "b"]));
         assert_eq!(choice, Choice { mark: vec![], unmark: vec!["c".into()], going: names(&["b"]) });
+        let pods = [marked("a", Mark::Part), marked("b", Mark::Part)];
+        let choice = choose(&pods, 1, &names(&["b"]));
+        assert_eq!(choice, Choice { mark: vec!["b".into()], unmark: vec!["a".into()], going: names(&["b"]) });
     }
 }

@@ -1,0 +1,118 @@
+//! Whether Kubernetes knows which pods should go.
+//!
+//! Its ReplicaSet controller hears of pods on another way than of their number. On a busy machine the number came first:
+//! it then ended pods without a look at their new costs, busy ones among them, and spared those that took no requests any
+//! more (in two of nine bursts of `make bench-burst`). What it has heard shows in `status.fullyLabeledReplicas`, the number of
+//! pods with all labels of the template: a pod that should go loses one of them ([`LABEL`]) in the same write that gives it
+//! a low cost, and the number is written when the status counts it no more.
+
+use super::victims::{DELETION_COST, LOW, Mark};
+use crate::labels::{MANAGED_BY, MANAGED_BY_LABEL};
+use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
+use kube::ResourceExt as _;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The label of the template that a pod loses when it should go. No selector has it.
+const LABEL: &str = MANAGED_BY_LABEL;
+
+/// What a pod has of the mark.
+pub fn mark_of(pod: &Pod) -> Mark {
+    let has_cost = pod.annotations().get(DELETION_COST).is_some_and(|cost| cost == LOW);
+    match (has_cost, is_unlabelled(pod)) {
+        (true, true) => Mark::Full,
+        (false, false) => Mark::None,
+        _ => Mark::Part,
+    }
+}
+
+/// Whether the label is gone.
+pub fn is_unlabelled(pod: &Pod) -> bool {
+    !pod.labels().contains_key(LABEL)
+}
+
+/// The change that marks a pod, or takes the mark back.
+pub fn patch(goes: bool) -> Value {
+    let (cost, label) = if goes { (json!(LOW), Value::Null) } else { (Value::Null, json!(MANAGED_BY)) };
+    json!({"metadata": {"annotations": {DELETION_COST: cost}, "labels": {LABEL: label}}})
+}
+
+/// How many pods of each ReplicaSet have no such label, if these are the ones without.
+pub fn unlabelled<'a>(pods: &'a [&Pod], without: &BTreeSet<String>) -> BTreeMap<&'a str, i32> {
+    let mut counts = BTreeMap::new();
+    for pod in pods {
+        let owner = pod.owner_references().iter().find(|owner| owner.kind == "ReplicaSet");
+        if let Some(owner) = owner {
+            *counts.entry(owner.name.as_str()).or_default() += i32::from(without.contains(&pod.name_any()));
+        }
+    }
+    counts
+}
+
+/// Whether the controller has heard that so many pods of this ReplicaSet have no such label.
+pub fn has_noted(set: &ReplicaSet, unlabelled: i32) -> bool {
+    let status = set.status.as_ref();
+    status.is_some_and(|status| status.replicas - status.fully_labeled_replicas.unwrap_or(0) == unlabelled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str, set: &str) -> Pod {
+        let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": set, "uid": set, "controller": true});
+        let metadata = json!({"name": name, "labels": {LABEL: MANAGED_BY}, "ownerReferences": [owner]});
+        serde_json::from_value(json!({"metadata": metadata})).expect("is a pod")
+    }
+
+    fn patched(pod: &Pod, goes: bool) -> Pod {
+        let mut value = serde_json::to_value(pod).expect("has string keys");
+        json_patch(&mut value, &patch(goes));
+        serde_json::from_value(value).expect("is a pod")
+    }
+
+    /// A merge patch (RFC 7396).
+    fn json_patch(value: &mut Value, patch: &Value) {
+        for (key, change) in patch.as_object().expect("only objects are changed") {
+            match change {
+                Value::Null => drop(value.as_object_mut().expect("is one").remove(key)),
+                Value::Object(_) => json_patch(&mut value[key], change),
+                other => value[key] = other.clone(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_marked_pod_is_known_by_cost_and_label_until_the_mark_is_taken_back() {
+        let mut pod = pod("a", "one");
+        pod.annotations_mut().insert("other".into(), "stays".into());
+        assert_eq!(mark_of(&pod), Mark::None);
+        let marked = patched(&pod, true);
+        assert_eq!(mark_of(&marked), Mark::Full);
+        assert_eq!(patched(&marked, false), pod);
+    }
+
+    #[test]
+    fn a_mark_of_which_somebody_removed_a_part_is_no_full_one() {
+        let mut half = patched(&pod("a", "one"), true);
+        half.labels_mut().insert(LABEL.into(), MANAGED_BY.into());
+        assert_eq!(mark_of(&half), Mark::Part, "as an older operator left it");
+        let mut half = patched(&pod("a", "one"), true);
+        half.annotations_mut().clear();
+        assert_eq!(mark_of(&half), Mark::Part);
+    }
+
+    #[test]
+    fn the_controller_knows_them_when_its_count_of_labelled_pods_says_so() {
+        let pods = [pod("a", "one"), pod("b", "one"), pod("c", "two")];
+        let pods = pods.each_ref();
+        let counts = unlabelled(&pods, &["a".to_owned()].into());
+        assert_eq!(counts, BTreeMap::from([("one", 1), ("two", 0)]));
+        let set = |status: Value| serde_json::from_value(json!({"metadata": {}, "status": status})).expect("is a set");
+        assert!(!has_noted(&set(json!({"replicas": 2, "fullyLabeledReplicas": 2})), 1));
+        assert!(has_noted(&set(json!({"replicas": 2, "fullyLabeledReplicas": 1})), 1));
+        assert!(has_noted(&set(json!({"replicas": 1})), 1), "no pod is counted");
+        assert!(!has_noted(&set(json!({"replicas": 2, "fullyLabeledReplicas": 0})), 1), "one of an earlier time");
+        assert!(!has_noted(&serde_json::from_value(json!({"metadata": {}})).expect("is a set"), 0));
+    }
+}
