@@ -16,7 +16,7 @@ mod result;
 pub use event::{Event, Progress};
 pub use failure::{FailureReason, failure, failure_reason, shortened};
 pub use headers::{ATTEMPT, DEADLINE, ERROR, Incoming, REASON, REPLAY, TRACEPARENT, VANISHED};
-pub use object::read;
+pub use object::{read, read_id};
 pub use order::Order;
 pub use report::{Report, Role};
 pub use request::{Replayed, Request, alone, retry, untouched};

@@ -1,5 +1,6 @@
 //! Bodies are JSON objects.
 
+use crate::request_id::RequestId;
 use serde::{Deserialize, de::IgnoredAny};
 use std::collections::BTreeMap;
 
@@ -13,6 +14,19 @@ pub fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<T> {
         serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(body)?;
     }
     serde_json::from_slice(body)
+}
+
+/// The id in a body, whatever else is in it or missing: somebody may wait for it all the same.
+///
+/// # Errors
+/// It is no object, or has no usable `requestId`.
+pub fn read_id(body: &[u8]) -> serde_json::Result<RequestId> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct OnlyId {
+        request_id: RequestId,
+    }
+    read::<OnlyId>(body).map(|only| only.request_id)
 }
 
 #[cfg(test)]
@@ -33,5 +47,13 @@ mod tests {
         }
         let refusal = read::<Pair>(b"[1,2]").expect_err("is none").to_string();
         assert!(refusal.starts_with("invalid type: sequence, expected a map"), "{refusal}");
+    }
+
+    #[test]
+    fn an_id_is_read_whatever_stands_beside_it() {
+        assert_eq!(read_id(br#"{"requestId": "a", "requestData": [}"#).ok(), None);
+        assert_eq!(read_id(br#"{"requestData": 1}"#).ok(), None);
+        let id = read_id(br#"{"requestId": "a", "processingResults": null}"#).expect("there is one");
+        assert_eq!(id.to_string(), "a");
     }
 }

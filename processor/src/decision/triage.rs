@@ -2,7 +2,6 @@
 
 use super::{Action, End, Received, Rules, Settlement};
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
 use std::time::Duration;
 use warren_messaging::{
     message::{self, Event, FailureReason, Incoming, Outgoing, Progress, Request, alone, failure, shortened},
@@ -42,13 +41,7 @@ pub(crate) fn triage<'a>(received: Received<'a>, rules: &Rules, now: Timestamp) 
 
 /// A body that no attempt will ever make readable.
 fn undecodable<'a>(received: Received<'_>, error: &serde_json::Error) -> Triage<'a> {
-    /// A request whose data is missing still has somebody who waits for its id.
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct OnlyId {
-        request_id: RequestId,
-    }
-    let id = message::read::<OnlyId>(received.body).ok().map(|only| only.request_id);
+    let id = message::read_id(received.body).ok();
     let error = format!("the body is no {{\"requestId\": …, \"requestData\": …}}: {error}");
     let settlement = dead(id.as_ref(), received, FailureReason::Undecodable, error);
     Triage::Settle { id, settlement }

@@ -12,7 +12,6 @@ use lapin::{
     options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions},
     types::FieldTable,
 };
-use serde::Deserialize;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
@@ -153,12 +152,7 @@ async fn batch(channel: &Channel, queue: &str, count: usize) -> lapin::Result<Ve
 
 /// The message's data is gone from memory after this.
 async fn look(channel: &Channel, delivery: Delivery, wanted: &mut Wanted) -> lapin::Result<()> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct OnlyId {
-        request_id: RequestId,
-    }
-    let Ok(OnlyId { request_id }) = message::read(&delivery.data) else { return Ok(()) };
+    let Ok(request_id) = message::read_id(&delivery.data) else { return Ok(()) };
     if wanted.take(&request_id, Incoming(&delivery.properties).replay()) {
         channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default()).await?;
     }

@@ -3,10 +3,8 @@
 use crate::record::{Change, Letter, What};
 use jiff::Timestamp;
 use lapin::{BasicProperties, message::Delivery};
-use serde::Deserialize;
 use warren_messaging::{
     message::{self, Event, Incoming, Progress, ResultBody, failure_reason},
-    request_id::RequestId,
     topology::{DEAD_KEY, EVENT_KEY, RESULT_KEY},
 };
 
@@ -17,13 +15,6 @@ pub(super) enum DecodeError {
     Body(#[from] serde_json::Error),
     #[error("nothing on this queue should have the key `{0}`")]
     Key(String),
-}
-
-/// All that is needed of a dead letter's body, which is the request's own.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OnlyId {
-    request_id: RequestId,
 }
 
 pub(super) fn change(delivery: &Delivery, at: Timestamp) -> Result<Change, DecodeError> {
@@ -41,7 +32,8 @@ pub(super) fn read(key: &str, properties: &BasicProperties, body: &[u8], at: Tim
             Ok(Change { id: body.request_id, at, replay, what })
         }
         DEAD_KEY => {
-            let id = message::read::<OnlyId>(body)?.request_id;
+            // The body is the request's own.
+            let id = message::read_id(body)?;
             let (reason, error) = failure_reason(properties);
             let traceparent = incoming.traceparent().map(str::to_owned);
             let letter = Letter { body: body.to_vec(), traceparent, deadline: incoming.deadline() };
@@ -67,7 +59,7 @@ fn progress(event: Event, at: Timestamp) -> Change {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use warren_messaging::message::FailureReason;
+    use warren_messaging::{message::FailureReason, request_id::RequestId};
 
     fn read_back(message: &message::Outgoing) -> Change {
         read(&message.routing_key, &message.properties, &message.body, Timestamp::UNIX_EPOCH).expect("is readable")
