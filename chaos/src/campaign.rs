@@ -19,7 +19,7 @@ use crate::{
     soak,
     soak::Soak,
     stage::Stage,
-    store::Disk,
+    store::Store,
 };
 use anyhow::{Context as _, ensure};
 use std::{
@@ -34,8 +34,6 @@ const SETTLE: Duration = Duration::from_secs(420);
 const LOOK: Duration = Duration::from_millis(500);
 /// How often an ended request is looked at on the way, to see whether it changes later.
 const SAMPLE: Duration = Duration::from_millis(50);
-/// The disk of the web side, in MiB: a thousand requests take about one.
-const DISK: u64 = 64;
 
 /// Runs one in this directory; the report says what came of it.
 ///
@@ -43,16 +41,17 @@ const DISK: u64 = 64;
 /// It could not be run to its end.
 pub async fn run(options: &Options, directory: &Path) -> anyhow::Result<Report> {
     let state = directory.join("state");
-    let disk = Disk::prepare(&state, DISK + expected(options) / 400)?;
+    let store = Store::prepare(options, &state, expected(options)).await?;
     let faults = match options.soak {
         Some(_) => Vec::new(),
-        None => schedule::draw(options.seed, options.faults, &options.kinds(disk.is_small)),
+        None => schedule::draw(options.seed, options.faults, &options.kinds(|kind| store.can(kind))),
     };
     let lines: Vec<String> = faults.iter().map(Fault::to_string).collect();
     std::fs::write(directory.join("schedule"), lines.join("\n"))?;
     let brokers = Brokers::start(directory, options.server.as_deref(), options.nodes).await?;
-    say!("RabbitMQ {}, {} queues, seed {}", brokers.version(), options.queue_type, options.seed);
-    let local = Local::start(options, directory, &brokers.url()).await?;
+    let Options { queue_type, seed, .. } = options;
+    say!("RabbitMQ {}, {queue_type} queues, store {}, seed {seed}", brokers.version(), options.store);
+    let local = Local::start(options, &store, directory, &brokers.url()).await?;
     let load = Arc::new(Load {
         api: local.api.clone(),
         promises: Promises::new(&directory.join("promises"))?,
@@ -60,7 +59,7 @@ pub async fn run(options: &Options, directory: &Path) -> anyhow::Result<Report> 
         met: Met::default(),
     });
     let clients = options.clients.into();
-    let stage = Stage { brokers, disk, local, deleted: BTreeSet::new(), deleted_at_most: 0, clients };
+    let stage = Stage { brokers, store, local, deleted: BTreeSet::new(), deleted_at_most: 0, clients };
     let mut campaign = Campaign {
         options,
         stage,
@@ -72,7 +71,7 @@ pub async fn run(options: &Options, directory: &Path) -> anyhow::Result<Report> 
     };
     let done = campaign.go(&faults, directory).await;
     if done.is_err() || done.as_ref().is_ok_and(|report| !report.violations.is_empty()) {
-        campaign.stage.disk.keep(&directory.join("store"))?;
+        campaign.stage.store.keep(&directory.join("store"))?;
     }
     done
 }

@@ -31,6 +31,10 @@ pub enum Kind {
     DiskFull,
     /// Somebody else holds the store's lock.
     StoreLocked,
+    /// kill -9 of the store's server.
+    KillStore,
+    /// All connections to the store's server are reset, and refused for a while.
+    CutStore,
     /// The broker is short of memory and takes nothing in.
     MemoryAlarm,
     /// Somebody deletes a queue, with what is in it.
@@ -39,7 +43,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::KillWeb,
         Self::KillProcessor,
         Self::KillHandler,
@@ -53,6 +57,8 @@ impl Kind {
         Self::Slow,
         Self::DiskFull,
         Self::StoreLocked,
+        Self::KillStore,
+        Self::CutStore,
         Self::MemoryAlarm,
         Self::DeleteQueue,
     ];
@@ -74,6 +80,8 @@ impl Kind {
             Self::Slow => "slow",
             Self::DiskFull => "disk-full",
             Self::StoreLocked => "store-locked",
+            Self::KillStore => "kill-store",
+            Self::CutStore => "cut-store",
             Self::MemoryAlarm => "memory-alarm",
             Self::DeleteQueue => "delete-queue",
         }
@@ -85,7 +93,7 @@ impl Kind {
         match self {
             Self::KillWeb | Self::KillProcessor => 5,
             Self::KillHandler | Self::Cut => 4,
-            Self::KillBroker | Self::StoreLocked => 3,
+            Self::KillBroker | Self::StoreLocked | Self::KillStore | Self::CutStore => 3,
             Self::Slow | Self::DiskFull | Self::MemoryAlarm | Self::DeleteQueue => 2,
             Self::PauseWeb | Self::PauseProcessor | Self::PauseBroker | Self::Swallow | Self::HalfOpen => 1,
         }
@@ -100,8 +108,8 @@ impl Kind {
     pub(crate) fn hold(self) -> (u64, u64) {
         match self {
             Self::KillWeb | Self::KillProcessor | Self::KillHandler | Self::DeleteQueue => (0, 0),
-            Self::KillBroker => (0, 2000),
-            Self::Cut => (100, 3000),
+            Self::KillBroker | Self::KillStore => (0, 2000),
+            Self::Cut | Self::CutStore => (100, 3000),
             Self::PauseWeb | Self::PauseProcessor | Self::PauseBroker => (2000, 8000),
             Self::Swallow | Self::HalfOpen => (2000, 10_000),
             Self::Slow => (2000, 6000),

@@ -1,6 +1,6 @@
 //! `warren-operator local` with one pipeline: the thing under test.
 
-use crate::{api::Api, options::Options, processes};
+use crate::{api::Api, options::Options, processes, store::Store};
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -32,9 +32,9 @@ pub struct Local {
     pub api: Api,
 }
 
-/// The pipeline file.
+/// The pipeline.
 #[must_use]
-pub fn pipeline(options: &Options, handler: &Path, attempts: &Path) -> Value {
+pub fn pipeline(options: &Options, store: &Store, handler: &Path, attempts: &Path) -> Value {
     let mode = options.handler.mode();
     let command = [handler.to_string_lossy().as_ref(), mode, attempts.to_string_lossy().as_ref()].map(str::to_owned);
     let handler = match mode {
@@ -48,7 +48,7 @@ pub fn pipeline(options: &Options, handler: &Path, attempts: &Path) -> Value {
         "spec": {
             "broker": {"secretRef": {"name": "rabbitmq", "key": "url"}},
             "topology": {"queueType": options.queue_type.to_string()},
-            "web": {"store": {"sqlite": {}}},
+            "web": store.spec(),
             "processor": {
                 "handler": handler,
                 "concurrency": CONCURRENCY,
@@ -62,12 +62,13 @@ pub fn pipeline(options: &Options, handler: &Path, attempts: &Path) -> Value {
 
 impl Local {
     /// Starts it in `directory` and waits until it is ready.
-    pub async fn start(options: &Options, directory: &Path, amqp_url: &str) -> anyhow::Result<Self> {
+    pub async fn start(options: &Options, store: &Store, directory: &Path, amqp_url: &str) -> anyhow::Result<Self> {
         let programs = programs()?;
         let attempts = directory.join("attempts");
-        let pipeline = pipeline(options, &programs.join("warren-chaos-handler"), &attempts);
+        let pipeline = pipeline(options, store, &programs.join("warren-chaos-handler"), &attempts);
         let (file, log) = (directory.join("pipeline.yaml"), directory.join("local.log"));
-        fs::write(&file, pipeline.to_string())?;
+        let objects: Vec<String> = [Some(pipeline), store.secret()].iter().flatten().map(Value::to_string).collect();
+        fs::write(&file, objects.join("\n---\n"))?;
         let output = File::create(&log)?;
         let mut command = Command::new(programs.join("warren-operator"));
         command.arg("local").arg(&file).arg("--directory").arg(directory.join("state"));
@@ -77,20 +78,21 @@ impl Local {
         let mut child = command.spawn().context("warren-operator does not start")?;
         let base = base(&mut child, &log).await?;
         let local = Self { child, log, api: Api::new(&base)? };
-        local.wait_until_ready().await?;
+        local.wait_until_ready(store.replicas()).await?;
         Ok(local)
     }
 
-    async fn wait_until_ready(&self) -> anyhow::Result<()> {
+    async fn wait_until_ready(&self, web_replicas: usize) -> anyhow::Result<()> {
         let begun = Instant::now();
-        while !self.api.is_ready().await || self.processors().len() < PROCESSORS {
+        let runs = || self.processors().len() >= PROCESSORS && self.web().len() >= web_replicas;
+        while !self.api.is_ready().await || !runs() {
             ensure!(begun.elapsed() < PATIENCE, "the pipeline is not ready after {PATIENCE:?}");
             tokio::time::sleep(LOOK).await;
         }
         Ok(())
     }
 
-    /// The web service's process.
+    /// The web service's processes.
     #[must_use]
     pub fn web(&self) -> Vec<u32> {
         self.running("warren-web-service")

@@ -9,7 +9,7 @@ use warren_chaos::{campaign, options::Options, report::Report, schedule, store};
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     if options.schedule {
-        let faults = schedule::draw(options.seed, options.faults, &options.kinds(true));
+        let faults = schedule::draw(options.seed, options.faults, &options.kinds(|kind| options.store.can(kind)));
         faults.iter().for_each(|fault| println!("{fault}"));
         return Ok(());
     }

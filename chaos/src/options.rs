@@ -28,6 +28,10 @@ pub struct Options {
     #[arg(long, default_value = "exec")]
     pub handler: HandlerKind,
 
+    /// Where the web side keeps its records: in a file, or, with two replicas, in a PostgreSQL of the campaign's own
+    #[arg(long, default_value = "sqlite")]
+    pub store: StoreKind,
+
     /// Broker nodes: with 3 they form a cluster, one of which is struck at a time
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=5))]
     pub nodes: u16,
@@ -97,23 +101,49 @@ impl HandlerKind {
     }
 }
 
-impl Options {
-    /// The kinds of faults that were asked for. Only root has a disk that may be filled.
+/// A kind of store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StoreKind {
+    /// A file.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+impl StoreKind {
+    /// Whether such a fault can befall it.
     #[must_use]
-    pub fn kinds(&self, has_disk: bool) -> Vec<Kind> {
+    pub fn can(self, kind: Kind) -> bool {
+        match kind {
+            Kind::DiskFull => self == Self::Sqlite,
+            Kind::KillStore | Kind::CutStore => self == Self::Postgres,
+            _ => true,
+        }
+    }
+}
+
+impl fmt::Display for StoreKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Sqlite { "sqlite" } else { "postgres" })
+    }
+}
+
+impl Options {
+    /// The kinds of faults that were asked for, of those that `can` be caused.
+    #[must_use]
+    pub fn kinds(&self, can: impl Fn(Kind) -> bool) -> Vec<Kind> {
         let all = if self.only.is_empty() { Kind::ALL.to_vec() } else { self.only.clone() };
-        let possible = |kind: &Kind| *kind != Kind::DiskFull || has_disk;
-        all.into_iter().filter(possible).filter(|kind| !self.without.contains(kind)).collect()
+        all.into_iter().filter(|kind| can(*kind) && !self.without.contains(kind)).collect()
     }
 
     /// The command line that does the same again.
     #[must_use]
     pub fn again(&self) -> String {
-        let Self { messages, faults, seed, queue_type, clients, nodes, .. } = self;
+        let Self { messages, faults, seed, queue_type, clients, nodes, store, .. } = self;
         let handler = if self.handler == HandlerKind::Exec { "exec" } else { "http" };
         let mut text = format!(
             "warren-chaos --messages {messages} --faults {faults} --seed {seed} --queue-type {queue_type} \
-             --handler {handler} --nodes {nodes} --clients {clients}"
+             --handler {handler} --store {store} --nodes {nodes} --clients {clients}"
         );
         for (flag, kinds) in [("--only", &self.only), ("--without", &self.without)] {
             if !kinds.is_empty() {

@@ -44,8 +44,8 @@ impl fmt::Display for Report {
         let Self { broker, options, promised, verdict, redone, memory: (first, last), .. } = self;
         writeln!(
             f,
-            "\nRabbitMQ {broker}, {} node(s), {} queues, seed {}",
-            options.nodes, options.queue_type, options.seed
+            "\nRabbitMQ {broker}, {} node(s), {} queues, store {}, seed {}",
+            options.nodes, options.queue_type, options.store, options.seed
         )?;
         let (loaded, took) = (self.loaded.as_secs_f64(), self.took.as_secs());
         let rate = *promised as f64 / loaded;

@@ -7,7 +7,7 @@ use crate::{
     local::{CONCURRENCY, Local, PIPELINE, PROCESSORS},
     processes,
     schedule::Fault,
-    store::Disk,
+    store::Store,
 };
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
@@ -23,7 +23,7 @@ const TOLD: Duration = Duration::from_secs(60);
 /// A line so slow that AMQP's small frames take five times this for a publish and its confirm.
 const LATE: Duration = Duration::from_millis(60);
 const LOOK: Duration = Duration::from_millis(50);
-/// Results that the web side holds until they are recorded.
+/// Results that a replica of the web side holds until they are recorded.
 const WEB_PREFETCH: usize = 64;
 /// Requests that processors hold, or whose outcome they publish.
 const IN_WORK: usize = CONCURRENCY * PROCESSORS;
@@ -52,10 +52,10 @@ impl Doomed {
 
     /// How many messages it can have held beyond those that were ready: given to somebody, or under way to it, which
     /// RabbitMQ confirms although the queue is deleted just then.
-    fn unseen(self, clients: usize) -> usize {
+    fn unseen(self, clients: usize, web_replicas: usize) -> usize {
         match self {
             Self::Requests => IN_WORK + clients + FALLING_DUE,
-            Self::Results => WEB_PREFETCH + IN_WORK,
+            Self::Results => WEB_PREFETCH * web_replicas + IN_WORK,
             Self::Retry => FALLING_DUE + IN_WORK,
         }
     }
@@ -66,8 +66,8 @@ impl Doomed {
 pub struct Stage {
     /// The broker and the line to it.
     pub brokers: Brokers,
-    /// The web side's disk.
-    pub disk: Disk,
+    /// Where the web side keeps its records.
+    pub store: Store,
     /// Warren.
     pub local: Local,
     /// Ids that may have been in queues when those were deleted.
@@ -94,12 +94,9 @@ impl Stage {
             Kind::Swallow => self.line(hold, |line| line.swallow()).await,
             Kind::HalfOpen => self.line(hold, |line| line.swallow_requests()).await,
             Kind::Slow => self.line(hold, |line| line.delay(LATE)).await,
-            Kind::DiskFull => {
-                let ballast = self.disk.fill()?;
-                tokio::time::sleep(hold).await;
-                drop(ballast);
+            Kind::DiskFull | Kind::StoreLocked | Kind::KillStore | Kind::CutStore => {
+                self.store.strike(kind, hold).await?;
             }
-            Kind::StoreLocked => self.disk.lock(hold).await?,
             Kind::MemoryAlarm => {
                 self.brokers.starve(pick, true).await?;
                 tokio::time::sleep(hold).await;
@@ -189,7 +186,7 @@ impl Stage {
         let meanwhile = |promise: &crate::promises::Promise| promise.asked <= over && promise.asked + TOLD > begun;
         open.extend(promised.into_iter().filter(|(_, promise)| meanwhile(promise)).map(|(id, _)| id));
         self.deleted.append(&mut open);
-        self.deleted_at_most += usize::try_from(held)? + doomed.unseen(self.clients);
+        self.deleted_at_most += usize::try_from(held)? + doomed.unseen(self.clients, self.store.replicas());
         let missing = format!("queue {queue} is missing");
         while !self.local.has_said(&missing, said) && over.elapsed() < TOLD {
             tokio::time::sleep(LOOK).await;
@@ -216,8 +213,9 @@ mod tests {
 
     #[test]
     fn a_deleted_queue_excuses_no_more_than_could_be_under_way_to_it() {
-        let unseen = Doomed::ALL.map(|doomed| doomed.unseen(8));
+        let unseen = Doomed::ALL.map(|doomed| doomed.unseen(8, 1));
         assert_eq!(unseen, [56, 80, 48], "requests, results, retries");
-        assert_eq!(Doomed::Retry.unseen(8), Doomed::Retry.unseen(1000), "clients send nothing there");
+        assert_eq!(Doomed::Retry.unseen(8, 1), Doomed::Retry.unseen(1000, 1), "clients send nothing there");
+        assert_eq!(Doomed::Results.unseen(8, 2), 144, "each replica takes its share");
     }
 }

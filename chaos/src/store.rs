@@ -1,127 +1,108 @@
-//! The web side's disk, and what can be wrong with it.
+//! Where the web side keeps its records, and what can go wrong with it.
 
-use anyhow::{Context as _, ensure};
-use nix::{
-    fcntl::{FallocateFlags, fallocate},
-    mount::{MsFlags, mount},
-    sys::statvfs::statvfs,
-};
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
-use std::{
-    fs::{self, File},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod database;
+mod disk;
 
-/// The volumes of `local`: a small disk of their own, if there are rights to make one.
+pub use disk::unshare;
+
+use crate::{
+    kind::Kind,
+    options::{Options, StoreKind},
+};
+use database::Database;
+use disk::Disk;
+use serde_json::{Value, json};
+use std::{path::Path, time::Duration};
+
+/// The disk of a database file, in MiB: a thousand requests take about one.
+const DISK: u64 = 64;
+/// With a database the web side may have several replicas.
+const REPLICAS: usize = 2;
+/// The Secret of the database's address.
+const SECRET: &str = "database";
+
+/// Where the web side keeps its records.
 #[derive(Debug)]
-pub struct Disk {
-    volumes: PathBuf,
-    /// Whether it is one of its own, that may be filled.
-    pub is_small: bool,
+pub enum Store {
+    /// In a file.
+    Sqlite(Disk),
+    /// On a server.
+    Postgres(Box<Database>),
 }
 
-impl Disk {
-    /// Prepares the state directory of `local`. As root, [`unshare`] must have been called.
+impl Store {
+    /// Prepares it for so many requests. As root, [`unshare`] must have been called.
     ///
     /// # Errors
-    /// It cannot be made.
-    pub fn prepare(state: &Path, mebibytes: u64) -> anyhow::Result<Self> {
-        let volumes = state.join("volumes");
-        fs::create_dir_all(&volumes)?;
-        let is_small = nix::unistd::geteuid().is_root();
-        if is_small {
-            let size = format!("size={mebibytes}m");
-            mount(Some("tmpfs"), &volumes, Some("tmpfs"), MsFlags::empty(), Some(size.as_str()))
-                .with_context(|| format!("cannot mount a tmpfs on {}", volumes.display()))?;
+    /// There is no disk for it, or no server.
+    pub async fn prepare(options: &Options, state: &Path, requests: u64) -> anyhow::Result<Self> {
+        match options.store {
+            StoreKind::Sqlite => Ok(Self::Sqlite(Disk::prepare(state, DISK + requests / 400)?)),
+            StoreKind::Postgres => Ok(Self::Postgres(Box::new(Database::start().await?))),
         }
-        Ok(Self { volumes, is_small })
     }
 
-    /// Leaves no space on it; returns the file that takes it all.
+    /// Whether this kind of fault can be caused here. Only root has a disk that may be filled.
+    #[must_use]
+    pub fn can(&self, kind: Kind) -> bool {
+        match self {
+            Self::Sqlite(disk) => StoreKind::Sqlite.can(kind) && (kind != Kind::DiskFull || disk.is_small),
+            Self::Postgres(_) => StoreKind::Postgres.can(kind),
+        }
+    }
+
+    /// Replicas of the web side.
+    #[must_use]
+    pub fn replicas(&self) -> usize {
+        if matches!(self, Self::Sqlite(_)) { 1 } else { REPLICAS }
+    }
+
+    /// `spec.web`.
+    #[must_use]
+    pub fn spec(&self) -> Value {
+        match self {
+            Self::Sqlite(_) => json!({"store": {"sqlite": {}}}),
+            Self::Postgres(_) => json!({
+                "store": {"postgres": {"secretRef": {"name": SECRET, "key": "url"}}},
+                "replicas": REPLICAS,
+            }),
+        }
+    }
+
+    /// The Secret that it needs.
+    #[must_use]
+    pub fn secret(&self) -> Option<Value> {
+        let Self::Postgres(database) = self else { return None };
+        let metadata = json!({"name": SECRET});
+        Some(json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"url": database.url()}}))
+    }
+
+    /// Causes a fault of the store, and undoes it after that long.
     ///
     /// # Errors
-    /// It cannot be filled.
-    pub fn fill(&self) -> anyhow::Result<Ballast> {
-        ensure!(self.is_small, "only a disk of its own is filled, which takes root");
-        let path = self.volumes.join("ballast");
-        let file = File::create(&path)?;
-        let mut size = 0;
-        // What others free or take meanwhile is taken too.
-        for _ in 0..3 {
-            let free = statvfs(&self.volumes)?.blocks_available() * statvfs(&self.volumes)?.fragment_size();
-            size += free;
-            if free > 0 {
-                let _ = fallocate(&file, FallocateFlags::empty(), 0, size.cast_signed());
+    /// It cannot be caused here, or not undone.
+    pub async fn strike(&mut self, kind: Kind, hold: Duration) -> anyhow::Result<()> {
+        match (self, kind) {
+            (Self::Sqlite(disk), Kind::DiskFull) => disk.fill(hold).await,
+            (Self::Sqlite(disk), Kind::StoreLocked) => disk.lock(hold).await,
+            (Self::Postgres(database), Kind::StoreLocked) => database.lock(hold).await,
+            (Self::Postgres(database), Kind::KillStore) => database.kill(hold).await,
+            (Self::Postgres(database), Kind::CutStore) => {
+                database.cut(hold).await;
+                Ok(())
             }
+            (_, kind) => anyhow::bail!("{kind} cannot be caused in this store"),
         }
-        Ok(Ballast(path))
     }
 
-    /// Holds the write lock of the database for a while, as another process can.
-    ///
-    /// # Errors
-    /// There is no database, or its lock is not to be had.
-    pub async fn lock(&self, hold: Duration) -> anyhow::Result<()> {
-        let file = self.database()?;
-        let options = SqliteConnectOptions::new().filename(&file).busy_timeout(Duration::from_secs(30));
-        let mut connection = SqliteConnection::connect_with(&options).await?;
-        sqlx::query("BEGIN EXCLUSIVE").execute(&mut connection).await?;
-        tokio::time::sleep(hold).await;
-        sqlx::query("ROLLBACK").execute(&mut connection).await?;
-        connection.close().await?;
-        Ok(())
-    }
-
-    /// Copies what is on it to where it stays.
+    /// Keeps what is in it, for who looks into a failure.
     ///
     /// # Errors
     /// It cannot be copied.
     pub fn keep(&self, at: &Path) -> anyhow::Result<()> {
-        for (volume, file) in self.files() {
-            let folder = at.join(volume.file_name().unwrap_or_default());
-            fs::create_dir_all(&folder)?;
-            fs::copy(&file, folder.join(file.file_name().unwrap_or_default()))?;
+        match self {
+            Self::Sqlite(disk) => disk.keep(at),
+            Self::Postgres(database) => database.keep(at),
         }
-        Ok(())
     }
-
-    fn database(&self) -> anyhow::Result<PathBuf> {
-        let is_database =
-            |path: &PathBuf| path.extension().is_some_and(|extension| extension == "db" || extension == "sqlite");
-        self.files().map(|(_, file)| file).find(is_database).context("the web side has no database file yet")
-    }
-
-    fn files(&self) -> impl Iterator<Item = (PathBuf, PathBuf)> {
-        let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().filter_map(Result::ok).map(|e| e.path());
-        let volumes: Vec<PathBuf> = entries(&self.volumes).filter(|path| path.is_dir()).collect();
-        volumes.into_iter().flat_map(move |volume| {
-            let files: Vec<PathBuf> = entries(&volume).filter(|path| path.is_file()).collect();
-            files.into_iter().map(move |file| (volume.clone(), file))
-        })
-    }
-}
-
-/// Takes all space until it is dropped.
-#[derive(Debug)]
-pub struct Ballast(PathBuf);
-
-impl Drop for Ballast {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// Gives this process mounts of its own, which are gone when it and its children are. To be called while it has a
-/// single thread; does nothing without root.
-///
-/// # Errors
-/// The system refuses it.
-pub fn unshare() -> anyhow::Result<()> {
-    if nix::unistd::geteuid().is_root() {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).context("cannot have mounts of our own")?;
-        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).context("cannot have mounts of our own")?;
-    }
-    Ok(())
 }

@@ -96,7 +96,23 @@ impl Server {
     /// Its address, with a user who may do everything, and the database `postgres`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/postgres", self.port)
+        format!("postgres://{USER}:{PASSWORD}@{}/postgres", self.address())
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Writes all that is in the database `postgres` to a file, as SQL.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub fn dump(&self, file: &Path) -> Result<(), ServerError> {
+        let output = File::create(file).map_err(unusable(file))?;
+        let done = self.command("pg_dump").arg(self.url()).stdout(output).status().map_err(unusable(&self.programs))?;
+        if done.success() { Ok(()) } else { Err(self.failed("write its data out")) }
     }
 
     fn data(&self) -> PathBuf {
