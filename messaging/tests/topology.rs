@@ -180,6 +180,23 @@ async fn a_deleted_queue_and_a_lost_binding_are_repaired_and_the_queue_is_named(
 }
 
 #[tokio::test]
+async fn a_queue_that_is_deleted_just_while_it_is_declared_is_named_all_the_same() {
+    let (vhost, connection, plan) = declared(&Topology::named("p")).await;
+    let again = async || declare(&connection, &plan).await.expect("is declared").created;
+    let channel = vhost.channel().await;
+    // At another moment of a declaration each time.
+    for moment in (0..100).map(|step| Duration::from_micros(step * 50)) {
+        let delete = async {
+            tokio::time::sleep(moment).await;
+            channel.queue_delete("p.dead".into(), Default::default()).await.expect("is deleted");
+        };
+        let (mut named, ()) = tokio::join!(again(), delete);
+        named.extend(again().await);
+        assert_eq!(named, ["queue p.dead"], "deleted after {moment:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_queue_does_not_keep_the_others_from_being_declared() {
     let (vhost, connection, _) = declared(&Topology { max_length: Some(5), ..Topology::named("p") }).await;
     vhost.channel().await.queue_delete("p.retry.5m".into(), Default::default()).await.expect("is deleted");

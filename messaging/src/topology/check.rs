@@ -85,7 +85,7 @@ async fn all_counts(connection: &Connection, plan: &TopologyPlan) -> lapin::Resu
     close_if_found(&channel, answers).await
 }
 
-async fn look_at(channel: &Channel, queue: &str) -> lapin::Result<Counts> {
+pub(super) async fn look_at(channel: &Channel, queue: &str) -> lapin::Result<Counts> {
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let queue = channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
     Ok(Counts { ready: queue.message_count(), consumers: queue.consumer_count() })
@@ -93,9 +93,13 @@ async fn look_at(channel: &Channel, queue: &str) -> lapin::Result<Counts> {
 
 async fn exchange_exists(connection: &Connection, exchange: &str) -> lapin::Result<bool> {
     let channel = open_channel(connection).await?;
-    let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-    let answer = channel.exchange_declare(exchange.into(), ExchangeKind::Direct, options, FieldTable::default()).await;
+    let answer = look_for_exchange(&channel, exchange).await;
     Ok(close_if_found(&channel, answer).await?.is_some())
+}
+
+pub(super) async fn look_for_exchange(channel: &Channel, exchange: &str) -> lapin::Result<()> {
+    let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+    channel.exchange_declare(exchange.into(), ExchangeKind::Direct, options, FieldTable::default()).await
 }
 
 /// "Not found" is an answer, everything else that went wrong is an error. Either has closed the channel.

@@ -2,7 +2,7 @@
 
 pub use super::DeclareError;
 
-use super::{QueuePlan, TopologyPlan, check, object};
+use super::{Object, QueuePlan, TopologyPlan, object};
 use crate::link::open_channel;
 use futures::future::try_join_all;
 use lapin::{Channel, Connection};
@@ -24,21 +24,19 @@ pub struct Declared {
 /// # Errors
 /// The first refusal, see [`DeclareError`]. A refused queue does not keep the others from being declared.
 pub async fn declare(connection: &Connection, plan: &TopologyPlan) -> Result<Declared, DeclareError> {
-    // What cannot be looked at is declared one by one, which names it if it cannot be declared either.
-    let missing = check::missing(connection, plan).await;
-    if missing.as_ref().is_ok_and(Vec::is_empty) && all_at_once(connection, plan).await.is_ok() {
+    if all_at_once(connection, plan).await.is_ok() {
         return Ok(Declared::default());
     }
-    one_by_one(connection, plan).await?;
-    Ok(Declared { created: missing.unwrap_or_default() })
+    // Something is missing or refused: which, only one by one tells.
+    one_by_one(connection, plan).await
 }
 
-/// On one channel, without a wait in between: all exists, so the order does not matter. Only the bindings wait until
+/// On one channel, without a wait in between: if all exists, the order does not matter. Only the bindings wait until
 /// no queue was refused, lest a queue be bound that [`super::migrate`] has just unbound.
 async fn all_at_once(connection: &Connection, plan: &TopologyPlan) -> lapin::Result<()> {
     let channel = open_channel(connection).await?;
-    object::exchange_on(&channel, &plan.exchange).await?;
-    try_join_all(plan.queues.iter().map(|queue| object::queue_on(&channel, queue))).await?;
+    object::confirm_exchange_on(&channel, &plan.exchange).await?;
+    try_join_all(plan.queues.iter().map(|queue| object::confirm_queue_on(&channel, queue))).await?;
     let (queues, exchange) = (&plan.queues, plan.exchange.as_str());
     let keys = queues.iter().flat_map(|queue| queue.keys.iter().map(|key| (queue.name.as_str(), key.as_str())));
     try_join_all(keys.map(|(queue, key)| object::bind_on(&channel, exchange, queue, key))).await?;
@@ -64,19 +62,20 @@ async fn shadow_on(channel: &Channel, exchange: &str, queue: &QueuePlan) -> lapi
 
 /// In the plan's order, so that whatever is dead-lettered or retried finds its destination already there. A refused
 /// queue does not keep the others out.
-async fn one_by_one(connection: &Connection, plan: &TopologyPlan) -> Result<(), DeclareError> {
-    object::declare_exchange(connection, &plan.exchange).await?;
+async fn one_by_one(connection: &Connection, plan: &TopologyPlan) -> Result<Declared, DeclareError> {
+    let mut created = Vec::from_iter(object::declare_exchange(connection, &plan.exchange).await?);
     let (mut outcome, mut shadowed) = (Ok(()), Vec::new());
     for queue in &plan.queues {
         let declared = object::declare_queue(connection, &plan.exchange, queue).await;
         if declared.is_ok() && queue.shadow.as_ref().is_some_and(|shadow| shadow.wanted) {
             shadowed.push(queue);
         }
-        outcome = outcome.and(declared);
+        outcome = outcome.and(declared.map(|object| created.extend(object)));
     }
     // By now the shadows are there, too.
     for queue in shadowed.into_iter().filter(|_| connection.status().connected()) {
         outcome = outcome.and(object::bind(connection, &plan.exchange, queue).await);
     }
-    outcome
+    let created = created.iter().map(Object::to_string).collect();
+    outcome.map(|()| Declared { created })
 }

@@ -52,7 +52,7 @@ pub enum Migration {
 pub async fn migrate(connection: &Connection, exchange: &str, queue: &QueuePlan) -> Result<Migration, DeclareError> {
     match declare_queue(connection, exchange, queue).await {
         Err(DeclareError::Inequivalent { .. }) => {}
-        other => return other.map(|()| Migration::Done),
+        other => return other.map(|_| Migration::Done),
     }
     let mut found = counts(connection, queue).await?.unwrap_or_default();
     if found.ready == 0 {
@@ -79,7 +79,7 @@ fn blocked_by(found: Counts) -> Option<Migration> {
 
 async fn replace(connection: &Connection, exchange: &str, queue: &QueuePlan) -> Result<(), DeclareError> {
     delete_empty(connection, queue).await?;
-    declare_queue(connection, exchange, queue).await
+    declare_queue(connection, exchange, queue).await.map(drop)
 }
 
 /// Deletes a queue that was just seen empty.

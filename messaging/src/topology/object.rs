@@ -6,6 +6,7 @@ use super::{
     check::{self, Counts, is_not_found},
 };
 use crate::link::open_channel;
+use futures::try_join;
 use lapin::{
     Channel, Connection, ExchangeKind,
     options::{
@@ -55,23 +56,38 @@ fn binding(key: &str, queue: &str) -> Object {
     Object::Binding { key: key.to_owned(), queue: queue.to_owned() }
 }
 
-pub(super) async fn declare_exchange(connection: &Connection, exchange: &str) -> Result<(), DeclareError> {
+/// The exchange; itself, if it was not there.
+pub(super) async fn declare_exchange(connection: &Connection, exchange: &str) -> Result<Option<Object>, DeclareError> {
     let object = Object::Exchange(exchange.to_owned());
     let channel = open(connection, &object).await?;
-    let answer = exchange_on(&channel, exchange).await;
-    close(&channel, object, answer).await
+    match confirm_exchange_on(&channel, exchange).await {
+        Err(error) if is_not_found(&error) => {
+            let channel = open(connection, &object).await?;
+            let answer = exchange_on(&channel, exchange).await;
+            close(&channel, object.clone(), answer).await?;
+            Ok(Some(object))
+        }
+        answer => close(&channel, object, answer).await.map(|()| None),
+    }
 }
 
-/// The queue, and its bindings.
+/// The queue, and its bindings; itself, if it was not there.
 pub(super) async fn declare_queue(
     connection: &Connection,
     exchange: &str,
     queue: &QueuePlan,
-) -> Result<(), DeclareError> {
-    let channel = open(connection, &queue.object()).await?;
-    queue_on(&channel, queue).await.map_err(|error| DeclareError::of_queue(queue, queue.object(), error))?;
+) -> Result<Option<Object>, DeclareError> {
+    let mut channel = open(connection, &queue.object()).await?;
+    let mut answer = confirm_queue_on(&channel, queue).await;
+    let is_missing = answer.as_ref().is_err_and(is_not_found);
+    if is_missing {
+        channel = open(connection, &queue.object()).await?;
+        answer = queue_on(&channel, queue).await;
+    }
+    answer.map_err(|error| DeclareError::of_queue(queue, queue.object(), error))?;
     let _ = channel.close(200, "done".into()).await;
-    bind(connection, exchange, queue).await
+    bind(connection, exchange, queue).await?;
+    Ok(is_missing.then(|| queue.object()))
 }
 
 pub(super) async fn bind(connection: &Connection, exchange: &str, queue: &QueuePlan) -> Result<(), DeclareError> {
@@ -151,12 +167,23 @@ pub(super) async fn counts(connection: &Connection, queue: &QueuePlan) -> Result
     answer.map_err(|error| DeclareError::of(queue.object(), error))
 }
 
-pub(super) async fn exchange_on(channel: &Channel, exchange: &str) -> lapin::Result<()> {
+/// Declares what exists already: other arguments are refused. A declare makes what is missing without a word; so it is
+/// looked for in the same breath, which ends the channel if it is not there.
+pub(super) async fn confirm_queue_on(channel: &Channel, queue: &QueuePlan) -> lapin::Result<()> {
+    try_join!(check::look_at(channel, &queue.name), queue_on(channel, queue)).map(drop)
+}
+
+/// The same for the exchange.
+pub(super) async fn confirm_exchange_on(channel: &Channel, exchange: &str) -> lapin::Result<()> {
+    try_join!(check::look_for_exchange(channel, exchange), exchange_on(channel, exchange)).map(drop)
+}
+
+async fn exchange_on(channel: &Channel, exchange: &str) -> lapin::Result<()> {
     let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     channel.exchange_declare(exchange.into(), ExchangeKind::Direct, options, FieldTable::default()).await
 }
 
-pub(super) async fn queue_on(channel: &Channel, queue: &QueuePlan) -> lapin::Result<()> {
+async fn queue_on(channel: &Channel, queue: &QueuePlan) -> lapin::Result<()> {
     let name = queue.name.as_str().into();
     channel.queue_declare(name, QueueDeclareOptions::durable(), queue.field_table()).await.map(drop)
 }
