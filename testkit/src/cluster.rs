@@ -7,9 +7,13 @@ use crate::{
     eventually::{eventually, when},
     proxy::Proxy,
 };
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 use std::{
-    env,
+    env, fs,
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
     process::Stdio,
@@ -76,6 +80,16 @@ impl Cluster {
         log.exists().then_some(log)
     }
 
+    /// Stops Kubernetes' controllers (SIGSTOP) until what is returned is dropped: they hear nothing and do nothing. Only of
+    /// the cluster of `testkit/cluster/up` is their process known. Other tests wait meanwhile: some seconds at most.
+    #[must_use]
+    pub fn freeze_controllers(&self) -> Option<Frozen> {
+        let noted =
+            fs::read_to_string(self.kubeconfig.with_file_name("run").join("kube-controller-manager.pid")).ok()?;
+        let frozen = Frozen(Pid::from_raw(noted.split_whitespace().next()?.parse().ok()?));
+        kill(frozen.0, Signal::SIGSTOP).ok().map(|()| frozen)
+    }
+
     /// Runs a program with the cluster's kubeconfig; what it wrote to standard output, or to standard error when it
     /// failed.
     ///
@@ -109,6 +123,16 @@ impl Cluster {
             "labels": {"pod-security.kubernetes.io/enforce": "restricted", "warren-test": "yes"}}});
         namespace.apply(&object.to_string()).await.unwrap_or_else(|error| panic!("no namespace: {error}"));
         namespace
+    }
+}
+
+/// Kubernetes' controllers, stopped.
+#[derive(Debug)]
+pub struct Frozen(Pid);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGCONT);
     }
 }
 

@@ -50,6 +50,27 @@ async fn processors_that_may_not_be_ended_go_on_taking_work() {
     site.processors_when("sleep", |processors| processors == 0).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_goes_before_kubernetes_knows_who_is_idle() {
+    let Some(site) = Site::new("unheard").await else { return };
+    let scaling = |least: u32| json!({"minReplicas": least, "maxReplicas": 2, "idleSeconds": 0});
+    site.apply(&scaled("0s", scaling(2))).await;
+    let ready = |count: i64| move |object: &Value| object["status"]["readyReplicas"] == count;
+    site.namespace.get_when("deployment", "p-processor", "two", SOON, ready(2)).await;
+    let Some(frozen) = site.namespace.cluster().freeze_controllers() else {
+        return eprintln!("left out: nobody knows this cluster's controllers");
+    };
+    site.apply(&scaled("0s", scaling(1))).await;
+    let message = site.scaling_reason("ScalingRefused").await["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains("has not noted yet which of the processors are idle"), "{message}");
+    assert_eq!(site.processors().await, 2, "Kubernetes would choose by what it knew before");
+    drop(frozen);
+    site.processors_when("one", |processors| processors == 1).await;
+    let pod = site.namespace.get_when("deployment", "p-processor", "one", SOON, ready(1)).await;
+    assert_eq!(pod["status"]["replicas"], 1);
+    site.nobody_was_stopped_busy().await;
+}
+
 impl Site {
     /// Has the API server refuse every number of replicas here; the policy's name.
     async fn refuse_scaling(&self) -> String {
