@@ -10,6 +10,7 @@ mod fleet;
 mod gateway;
 mod keeper;
 mod pipeline;
+mod plan;
 mod pod;
 mod process;
 mod processes;
