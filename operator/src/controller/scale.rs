@@ -2,7 +2,7 @@
 //! field manager of its own, so that applying the Deployment and counting its replicas never fight.
 
 mod deployment;
-mod noted;
+mod mark;
 mod victims;
 
 use super::{

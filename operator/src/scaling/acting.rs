@@ -82,7 +82,7 @@ impl Acting {
             let change = if grows { change } else { cordon.narrow(change, &addresses).await };
             let (from, to, because) = (change.from, change.to, change.because.clone());
             let Title { namespace, name: pipeline } = &scaled.title;
-            tracing::debug!(namespace, pipeline, from, to, idle = ?change.idle, "may be set");
+            tracing::debug!(namespace, pipeline, from, to, idle = ?change.idle, "to be set, ending none but these");
             if to == from {
                 // Those that are idle have become busy; it is decided anew.
                 return self.kept();

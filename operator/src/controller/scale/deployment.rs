@@ -2,7 +2,7 @@
 
 use super::{
     super::{children::Children, context::Context, events::Events},
-    noted::{has_noted, is_unlabelled, mark_of, patch, unlabelled},
+    mark::{has_noted, is_unlabelled, mark_of, patch, unlabelled},
     victims::{Candidate, Choice, Stage, choose},
     write,
 };

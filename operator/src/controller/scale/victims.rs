@@ -4,15 +4,11 @@
 //! those with the lowest `pod-deletion-cost`; it knows nothing of who is busy. So those that should go get a low cost before
 //! the number is written, and no more go than Kubernetes finds before it comes to one that should stay.
 
+use super::mark::Mark;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
 };
-
-/// The annotation that Kubernetes goes by.
-pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
-/// The cost of a pod that should go; others have none, which is 0.
-pub const LOW: &str = "-100";
 
 /// How far a pod has come; Kubernetes takes them in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,17 +34,6 @@ pub struct Candidate {
     pub may_work: bool,
     /// Whether it has the mark from an earlier time.
     pub mark: Mark,
-}
-
-/// What a pod that should go has, for Kubernetes to find it first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
-    /// Nothing.
-    None,
-    /// Less than all of it.
-    Part,
-    /// All of it.
-    Full,
 }
 
 /// What to do before the number is written.

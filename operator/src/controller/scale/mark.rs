@@ -1,20 +1,34 @@
-//! Whether Kubernetes knows which pods should go.
+//! The mark by which Kubernetes finds the pods that should go, and whether it has noted it.
 //!
-//! Its ReplicaSet controller hears of pods on another way than of their number. On a busy machine the number came first:
-//! it then ended pods without a look at their new costs, busy ones among them, and spared those that took no requests any
-//! more (in two of nine bursts of `make bench-burst`). What it has heard shows in `status.fullyLabeledReplicas`, the number of
-//! pods with all labels of the template: a pod that should go loses one of them ([`LABEL`]) in the same write that gives it
-//! a low cost, and the number is written when the status counts it no more.
+//! The ReplicaSet controller hears of pods on another way than of their number. On a busy machine the number came first:
+//! it then ended pods without a look at their new costs, and spared those that took no requests any more (in two of nine
+//! bursts of `make bench-burst`). What it has heard shows in `status.fullyLabeledReplicas`, the number of pods with all
+//! labels of the template: a pod that should go loses one of them ([`LABEL`]) in the same write that gives it a low cost,
+//! and the number is written when the status counts it no more.
 
-use super::victims::{DELETION_COST, LOW, Mark};
 use crate::labels::{MANAGED_BY, MANAGED_BY_LABEL};
 use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The annotation that Kubernetes goes by.
+const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+/// The cost of a pod that should go; others have none, which is 0.
+const LOW: &str = "-100";
 /// The label of the template that a pod loses when it should go. No selector has it.
 const LABEL: &str = MANAGED_BY_LABEL;
+
+/// What a pod that should go has, for Kubernetes to find it first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Nothing.
+    None,
+    /// Less than all of it.
+    Part,
+    /// All of it.
+    Full,
+}
 
 /// What a pod has of the mark.
 pub fn mark_of(pod: &Pod) -> Mark {
