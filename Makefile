@@ -77,7 +77,7 @@ bench-scaling: packages ## simulate the scaling rules beside KEDA and an oracle;
 	@$(CARGO) run --quiet --package warren-bench --bin warren-bench-scaling -- \
 		--markdown bench/scaling.md --guide docs/scaling.md --plots docs/scaling
 
-chaos: packages ## break everything while clients submit, then compare (MESSAGES= FAULTS= SEED= BROKER= QUEUE_TYPE= STORE= SOAK=)
+chaos: packages ## break everything while clients submit, then compare (MESSAGES= FAULTS= SEED= BROKER= QUEUE_TYPE= HANDLER= STORE= SOAK=)
 	@$(CARGO) build --release --workspace --bins
 	@exec scripts/chaos $(TARGET)/release/warren-chaos
 

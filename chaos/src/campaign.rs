@@ -71,7 +71,10 @@ pub async fn run(options: &Options, directory: &Path) -> anyhow::Result<Report> 
     };
     let done = campaign.go(&faults, directory).await;
     if done.is_err() || done.as_ref().is_ok_and(|report| !report.violations.is_empty()) {
-        campaign.stage.store.keep(&directory.join("store"))?;
+        // What it was about counts more than that it cannot be kept.
+        if let Err(error) = campaign.stage.store.keep(&directory.join("store")) {
+            say!("the store cannot be kept: {error:#}");
+        }
     }
     done
 }

@@ -1,5 +1,6 @@
 //! A PostgreSQL of a test's own.
 
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use warren_testkit::postgres::{database, database_on, private};
 
 #[tokio::test]
@@ -19,4 +20,15 @@ async fn a_killed_server_is_started_again_with_what_it_held() {
     server.kill();
     server.start_again().await.expect("starts");
     assert_eq!(database.number("SELECT sum(n) FROM t").await, 7);
+}
+
+#[tokio::test]
+async fn what_a_server_holds_can_be_kept_as_statements() {
+    let server = private().await;
+    let mut connection = PgConnection::connect(&server.url()).await.expect("connects");
+    connection.execute("CREATE TABLE held (n INT); INSERT INTO held VALUES (4711)").await.expect("are run");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    server.dump(file.path()).expect("is written");
+    let text = std::fs::read_to_string(file.path()).expect("is text");
+    assert!(text.contains("CREATE TABLE public.held") && text.contains("4711"), "{text}");
 }
