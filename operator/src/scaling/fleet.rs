@@ -54,7 +54,7 @@ pub enum FleetError {
     Api(#[from] kube::Error),
     /// Kubernetes would choose by what it knew before.
     #[error(
-        "Kubernetes has not noted yet which of the processors are idle, so that it would end busy ones: \
+        "Kubernetes has not noted yet which of the processors are idle, so that it could end busy ones: \
          kube-controller-manager is slow, or does not run"
     )]
     Unnoted,
