@@ -13,6 +13,7 @@ mod error;
 mod state;
 
 pub use channel::open_channel;
+pub(crate) use channel::pipelined;
 pub use error::LinkError;
 pub use state::LinkState;
 

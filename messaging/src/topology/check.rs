@@ -1,8 +1,7 @@
 //! Looks whether a topology is there and how full it is, changing nothing. Workers do this at each connect.
 
 use super::{Object, TopologyPlan};
-use crate::link::open_channel;
-use futures::future::try_join_all;
+use crate::link::{open_channel, pipelined};
 use lapin::{
     Channel, Connection, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueDeclareOptions},
@@ -81,7 +80,7 @@ pub async fn counts(connection: &Connection, queue: &str) -> lapin::Result<Optio
 /// All asked at once on one channel, whose first 404 ends it: `None` when any queue is missing.
 async fn all_counts(connection: &Connection, plan: &TopologyPlan) -> lapin::Result<Option<Vec<Counts>>> {
     let channel = open_channel(connection).await?;
-    let answers = try_join_all(plan.queues.iter().map(|queue| look_at(&channel, &queue.name))).await;
+    let answers = pipelined(plan.queues.iter().map(|queue| look_at(&channel, &queue.name)).collect()).await;
     close_if_found(&channel, answers).await
 }
 

@@ -3,8 +3,7 @@
 pub use super::DeclareError;
 
 use super::{Object, QueuePlan, TopologyPlan, object};
-use crate::link::open_channel;
-use futures::future::try_join_all;
+use crate::link::{open_channel, pipelined};
 use lapin::{Channel, Connection};
 
 /// What declaring changed.
@@ -36,13 +35,13 @@ pub async fn declare(connection: &Connection, plan: &TopologyPlan) -> Result<Dec
 async fn all_at_once(connection: &Connection, plan: &TopologyPlan) -> lapin::Result<()> {
     let channel = open_channel(connection).await?;
     object::confirm_exchange_on(&channel, &plan.exchange).await?;
-    try_join_all(plan.queues.iter().map(|queue| object::confirm_queue_on(&channel, queue))).await?;
+    pipelined(plan.queues.iter().map(|queue| object::confirm_queue_on(&channel, queue)).collect()).await?;
     let (queues, exchange) = (&plan.queues, plan.exchange.as_str());
     let keys = queues.iter().flat_map(|queue| queue.keys.iter().map(|key| (queue.name.as_str(), key.as_str())));
-    try_join_all(keys.map(|(queue, key)| object::bind_on(&channel, exchange, queue, key))).await?;
+    pipelined(keys.map(|(queue, key)| object::bind_on(&channel, exchange, queue, key)).collect()).await?;
     let stale = queues.iter().flat_map(|queue| queue.stale_keys.iter().map(|key| (queue.name.as_str(), key.as_str())));
-    try_join_all(stale.map(|(queue, key)| object::unbind_on(&channel, exchange, queue, key))).await?;
-    try_join_all(queues.iter().map(|queue| shadow_on(&channel, exchange, queue))).await?;
+    pipelined(stale.map(|(queue, key)| object::unbind_on(&channel, exchange, queue, key)).collect()).await?;
+    pipelined(queues.iter().map(|queue| shadow_on(&channel, exchange, queue)).collect()).await?;
     let _ = channel.close(200, "declared".into()).await;
     Ok(())
 }

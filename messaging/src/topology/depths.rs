@@ -5,7 +5,7 @@
 //! that one stands alone.
 
 use super::check::is_of_one_object;
-use crate::link::open_channel;
+use crate::link::{open_channel, pipelined};
 use futures::future::{BoxFuture, FutureExt as _, try_join_all};
 use lapin::{Channel, Connection, options::QueueDeclareOptions, types::FieldTable};
 use std::collections::HashMap;
@@ -76,7 +76,7 @@ impl Lane {
 async fn depths(channel: &Channel, queues: &[String]) -> lapin::Result<Vec<(String, u64)>> {
     let mut depths = Vec::with_capacity(queues.len());
     for some in queues.chunks(ASKED) {
-        depths.extend(try_join_all(some.iter().map(|queue| depth(channel, queue))).await?);
+        depths.extend(pipelined(some.iter().map(|queue| depth(channel, queue)).collect()).await?);
     }
     Ok(depths)
 }

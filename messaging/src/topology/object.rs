@@ -5,8 +5,8 @@ use super::{
     DeclareError, QueuePlan, Shadow,
     check::{self, Counts, is_not_found},
 };
-use crate::link::open_channel;
-use futures::try_join;
+use crate::link::{open_channel, pipelined};
+use futures::FutureExt as _;
 use lapin::{
     Channel, Connection, ExchangeKind,
     options::{
@@ -170,12 +170,15 @@ pub(super) async fn counts(connection: &Connection, queue: &QueuePlan) -> Result
 /// Declares what exists already: other arguments are refused. A declare makes what is missing without a word; so it is
 /// looked for in the same breath, which ends the channel if it is not there.
 pub(super) async fn confirm_queue_on(channel: &Channel, queue: &QueuePlan) -> lapin::Result<()> {
-    try_join!(check::look_at(channel, &queue.name), queue_on(channel, queue)).map(drop)
+    let look = async { check::look_at(channel, &queue.name).await.map(drop) };
+    pipelined(vec![look.boxed(), queue_on(channel, queue).boxed()]).await.map(drop)
 }
 
 /// The same for the exchange.
 pub(super) async fn confirm_exchange_on(channel: &Channel, exchange: &str) -> lapin::Result<()> {
-    try_join!(check::look_for_exchange(channel, exchange), exchange_on(channel, exchange)).map(drop)
+    pipelined(vec![check::look_for_exchange(channel, exchange).boxed(), exchange_on(channel, exchange).boxed()])
+        .await
+        .map(drop)
 }
 
 async fn exchange_on(channel: &Channel, exchange: &str) -> lapin::Result<()> {

@@ -1,8 +1,8 @@
 //! Listening to the workers' reports of many pipelines.
 
 use super::{STATS_KEY, check::is_of_one_object};
-use crate::link::open_channel;
-use futures::future::{BoxFuture, FutureExt as _, try_join_all};
+use crate::link::{open_channel, pipelined};
+use futures::future::{BoxFuture, FutureExt as _};
 use lapin::{
     Channel, Connection, Consumer,
     options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions},
@@ -60,7 +60,7 @@ impl ReportQueue {
         async move {
             // A channel of their own: a refusal closes it.
             let channel = open_channel(connection).await?;
-            match try_join_all(exchanges.iter().map(|exchange| self.bind_one(&channel, exchange))).await {
+            match pipelined(exchanges.iter().map(|exchange| self.bind_one(&channel, exchange)).collect()).await {
                 Ok(_) => return channel.close(200, "bound".into()).await,
                 Err(error) if is_of_one_object(&error) => {}
                 Err(error) => return Err(error),
