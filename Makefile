@@ -13,9 +13,10 @@ help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 packages:
-	@scripts/install-packages
+	@scripts/install-packages --for-tests
 
-build: packages ## build Warren's programs
+build: ## build Warren's programs
+	@scripts/install-packages
 	@$(CARGO) build --workspace --bins
 
 # exec: make must not stand between the terminal and a program that ends its children in order.

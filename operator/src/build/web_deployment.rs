@@ -26,7 +26,7 @@ pub(super) const HTTP: &str = "http";
 const HTTP_PORT: i32 = 8080;
 /// Name of the sqlite store's volume.
 const STORE: &str = "store";
-/// Long polls last 30 seconds at most, and are answered before the process ends.
+/// Long polls are answered as soon as a process is told to end; submits wait for RabbitMQ for 5 seconds at most.
 const GRACE_SECONDS: i64 = 40;
 /// How long a replica still serves after it was told to go, until no proxy sends it requests any more.
 const DRAIN_SECONDS: i64 = 5;

@@ -147,4 +147,24 @@ mod tests {
             assert!(page.contains(&format!("\n## {reason}\n")), "{reason}");
         }
     }
+
+    #[test]
+    fn every_other_reason_has_a_line_at_the_end_of_the_page() {
+        let page = include_str!("../../../docs/troubleshooting.md");
+        let (_, end) = page.split_once("\n## Nothing to do\n").expect("is there");
+        let words = warren_scaling::Reason::ALL.map(|reason| reason.as_str()).into_iter().chain([
+            "Running",
+            "Declared",
+            "Available",
+            "NotManaged",
+            "ScaledToZero",
+            "Starting",
+            "External",
+            "Pending",
+        ]);
+        for word in words.filter(|word| !Reason::PROBLEMS.iter().any(|problem| problem.as_str() == *word)) {
+            let row = end.lines().find(|line| line.split([' ', ',', '|']).any(|other| other == word));
+            assert!(row.is_some_and(|row| row.starts_with("| ")), "{word}");
+        }
+    }
 }

@@ -32,7 +32,7 @@ pub struct TopologySpec {
     pub journal: Option<JournalSpec>,
 
     /// What happens to the queues when the pipeline is deleted: Retain leaves them, DeleteIfEmpty removes them when no
-    /// message is left (a journal that is not empty stays), Delete removes them and the stored results with all they hold.
+    /// message is left (a journal that is not empty stays), Delete removes them with all they hold, and the volume of a SQLite store; a PostgreSQL database stays.
     /// Default: Retain.
     pub deletion_policy: DeletionPolicy,
 }
