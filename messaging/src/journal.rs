@@ -10,7 +10,7 @@ pub use entry::Entry;
 
 use crate::{
     broker::Broker,
-    link::{Frames, LinkError, connect, open_channel},
+    link::{Frames, LinkError, connect, open_channel, outlived},
     topology::check::counts,
 };
 use futures::StreamExt as _;
@@ -91,6 +91,8 @@ pub struct Reader {
     clock: Option<Timestamp>,
     /// The end of the range by the broker's clock, once it was asked for.
     until_offset: Option<u64>,
+    /// Where, by the broker's clock, nothing more of the range can come, once it was asked for.
+    beyond_offset: Option<u64>,
     /// Whether it is known that something is still to come.
     is_sure: bool,
     unacked: u32,
@@ -103,6 +105,14 @@ impl Reader {
     /// See [`JournalError`]. A stream that was read before and sends nothing now is [`JournalError::Silent`].
     pub async fn open(broker: &Broker, name: &str, stream: &str, range: Range) -> Result<Self, JournalError> {
         let connection = connect(broker, name, Frames::Large).await?;
+        let lost = outlived(&connection);
+        tokio::select! {
+            reader = Self::begin(connection, stream, range) => reader,
+            () = lost => Err(LinkError::ChannelClosed.into()),
+        }
+    }
+
+    async fn begin(connection: Connection, stream: &str, range: Range) -> Result<Self, JournalError> {
         if counts(&connection, stream).await?.is_none() {
             return Err(JournalError::Missing { stream: stream.to_owned() });
         }
@@ -123,6 +133,7 @@ impl Reader {
             tail: tail.filter(|tail| range.resume_at.is_none_or(|place| place <= tail.last)),
             clock: None,
             until_offset: None,
+            beyond_offset: None,
             is_sure: range.resume_at.is_some(),
             unacked: 0,
         })
@@ -140,6 +151,14 @@ impl Reader {
     /// # Errors
     /// See [`JournalError`].
     pub async fn next(&mut self) -> Result<Option<Entry>, JournalError> {
+        let lost = outlived(&self.connection);
+        tokio::select! {
+            entry = self.find() => entry,
+            () = lost => Err(LinkError::ChannelClosed.into()),
+        }
+    }
+
+    async fn find(&mut self) -> Result<Option<Entry>, JournalError> {
         while let Some(tail) = self.tail {
             let entry = self.take().await?;
             self.clock = entry.published_at.or(self.clock);
@@ -189,20 +208,36 @@ impl Reader {
                 if is_within { Place::Within } else { Place::Beyond }
             }
         };
-        Ok(if place == Place::Within && !resumed { Place::Outside } else { place })
+        Ok(match place {
+            Place::Within if !resumed => Place::Outside,
+            // A single clock that is wrong must not end it.
+            Place::Beyond if entry.offset < self.beyond_offset(tail).await? => Place::Outside,
+            place => place,
+        })
     }
 
-    /// Where the range ends for requests that do not tell when they were published: by the broker's clock.
+    /// Where the range ends for requests that do not tell when they were published.
     async fn until_offset(&mut self, tail: Tail) -> Result<u64, JournalError> {
-        if let Some(offset) = self.until_offset {
-            return Ok(offset);
+        if self.until_offset.is_none() {
+            // The stream is looked up by whole seconds, and the range includes its last.
+            self.until_offset = Some(self.first_after(SignedDuration::from_secs(1), tail).await?);
         }
-        // The stream is looked up by whole seconds, and the range includes its last.
-        let after = self.range.until.checked_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
+        Ok(self.until_offset.unwrap_or_default())
+    }
+
+    /// Where no clock can be so wrong that something of the range comes.
+    async fn beyond_offset(&mut self, tail: Tail) -> Result<u64, JournalError> {
+        if self.beyond_offset.is_none() {
+            self.beyond_offset = Some(self.first_after(SKEW, tail).await?);
+        }
+        Ok(self.beyond_offset.unwrap_or_default())
+    }
+
+    /// The first place that was written, by the broker's clock, so long after the range or later.
+    async fn first_after(&self, time: SignedDuration, tail: Tail) -> Result<u64, JournalError> {
+        let after = self.range.until.checked_add(time).unwrap_or(Timestamp::MAX);
         let later = tail::first(&self.connection, &self.stream, Offset::Time(after)).await?;
-        let offset = later.unwrap_or(tail.last + 1);
-        self.until_offset = Some(offset);
-        Ok(offset)
+        Ok(later.unwrap_or(tail.last + 1))
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod channel;
 mod error;
+mod socket;
 mod state;
 
 pub use channel::open_channel;
@@ -17,6 +18,7 @@ pub(crate) use channel::pipelined;
 pub use error::LinkError;
 pub use state::LinkState;
 
+use self::socket::Socket;
 use crate::{
     broker::Broker,
     error_chain::Chain,
@@ -202,11 +204,14 @@ impl Link {
 
 /// Until a connection has been lost for so long that who still waits for it has missed that. lapin 4.12 forgets what it is
 /// told at the moment of a loss: of 60 cuts under traffic, 5 left a `Acker::ack` that never ended.
-pub async fn outlived(connection: &Connection) {
-    while connection.status().connected() {
-        tokio::time::sleep(LOSS_POLL).await;
+pub fn outlived(connection: &Connection) -> impl Future<Output = ()> + Send + use<> {
+    let status = connection.status().clone();
+    async move {
+        while status.connected() {
+            tokio::time::sleep(LOSS_POLL).await;
+        }
+        tokio::time::sleep(LOSS_PATIENCE).await;
     }
-    tokio::time::sleep(LOSS_PATIENCE).await;
 }
 
 /// Opens one connection that will not come back by itself: for a check, a declaration, a test.
@@ -218,14 +223,19 @@ pub async fn connect(broker: &Broker, name: &str, frames: Frames) -> Result<Conn
     let tls = broker.tls().map_err(|source| LinkError::NoAuthorities { source })?;
     let mut uri = broker.url.to_uri();
     uri.query.frame_max = Some(frames.bytes());
-    match tokio::time::timeout(CONNECT_TIMEOUT, open(uri, name, tls)).await {
-        Ok(Ok(connection)) => Ok(connection),
+    let socket = Socket::default();
+    let guard = socket.guard();
+    match tokio::time::timeout(CONNECT_TIMEOUT, open(uri, name, tls, socket)).await {
+        Ok(Ok(connection)) => {
+            guard.give_up();
+            Ok(connection)
+        }
         Ok(Err(error)) => Err(LinkError::from_connect(&broker.url, error)),
         Err(_) => Err(LinkError::NoAnswer { broker: broker.url.host_and_port() }),
     }
 }
 
-async fn open(uri: AMQPUri, name: &str, tls: Option<RustlsConnector>) -> lapin::Result<Connection> {
+async fn open(uri: AMQPUri, name: &str, tls: Option<RustlsConnector>, socket: Socket) -> lapin::Result<Connection> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let connecting = Connection::connector(
         uri,
@@ -233,6 +243,9 @@ async fn open(uri: AMQPUri, name: &str, tls: Option<RustlsConnector>) -> lapin::
         async move |uri, runtime| {
             let AMQPAuthority { host, port, .. } = uri.authority;
             let plain = AsyncTcpStream::connect(&runtime, runtime.to_socket_addrs((host.clone(), port))).await?;
+            if let AsyncTcpStream::Plain(stream) = &plain {
+                socket.remember(stream.get_ref())?;
+            }
             match &tls {
                 None => Ok(plain),
                 Some(tls) => Ok(plain.into_rustls(tls, &host).await?),

@@ -7,22 +7,55 @@ use warren_messaging::{
     broker::Broker,
     link::{Frames, connect},
     publisher::PublishError,
-    topology::{Topology, declare::declare},
+    topology::{
+        QueueType, Topology, check,
+        declare::declare,
+        remove::{Removal, remove},
+    },
 };
 use warren_rabbitmq_node::{Member, Node, PortMapper, Settings};
 use warren_testkit::eventually;
 
+/// Where the nodes of a cluster live.
+struct Place {
+    folder: TempDir,
+    mapper: PortMapper,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let folder = TempDir::new().expect("is made");
+        let mapper = PortMapper::start(folder.path().join("epmd.log")).await.expect("starts");
+        Self { folder, mapper }
+    }
+
+    async fn node(&self, name: &str) -> Node {
+        let member = Member { name: name.into(), cookie: "SECRET".into(), epmd: self.mapper.port() };
+        let settings = Settings { member: Some(member), ..Settings::new(self.folder.path().join(name)) };
+        Node::start(settings).await.expect("starts")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_classic_queue_whose_node_is_down_is_not_missing_and_its_pipeline_not_gone() {
+    let place = Place::new().await;
+    let (near, mut home) = (place.node("near").await, place.node("home").await);
+    home.join(&near).await.expect("joins");
+    let plan = Topology { queue_type: QueueType::Classic, ..Topology::named("p") }.plan();
+    let connection = connect(&address(&home), "test", Frames::Small).await.expect("connects");
+    declare(&connection, &plan).await.expect("is declared");
+    home.kill();
+    let connection = connect(&address(&near), "test", Frames::Small).await.expect("connects");
+    let counted = check::counts(&connection, "p.requests").await;
+    assert!(counted.as_ref().is_err_and(|error| error.to_string().contains("down")), "{counted:?}");
+    let removed = remove(&connection, &plan, Removal::IfEmpty).await;
+    assert!(removed.is_err(), "{removed:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_lost_its_leader_is_published_to_again_once_it_has_another() {
-    let folder = TempDir::new().expect("is made");
-    let mapper = PortMapper::start(folder.path().join("epmd.log")).await.expect("starts");
-    let member = |name: &str| {
-        let member = Member { name: name.into(), cookie: "SECRET".into(), epmd: mapper.port() };
-        Node::start(Settings { member: Some(member), ..Settings::new(folder.path().join(name)) })
-    };
-    let near = member("near").await.expect("starts");
-    let other = member("other").await.expect("starts");
-    let mut leader = member("leader").await.expect("starts");
+    let place = Place::new().await;
+    let (near, other, mut leader) = (place.node("near").await, place.node("other").await, place.node("leader").await);
     other.join(&near).await.expect("joins");
     leader.join(&near).await.expect("joins");
     let topology = Topology::named("p");

@@ -8,9 +8,10 @@ use std::{
     },
     time::Duration,
 };
+use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
-    link::{Link, LinkError, LinkState, Opened, Session},
+    link::{Frames, Link, LinkError, LinkState, Opened, Session, connect},
     topology::Topology,
 };
 use warren_testkit::{eventually, proxy::Proxy};
@@ -72,4 +73,29 @@ async fn a_session_that_misses_the_loss_of_its_connection_is_given_another() {
     connections(2).await;
     stop.cancel();
     keeping.await.expect("ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_accepts_and_says_nothing_costs_no_connection_once_it_is_given_up() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("is free");
+    let url = format!("amqp://{}", silent.local_addr().expect("has one"));
+    let broker = url.parse::<warren_messaging::broker::Broker>().expect("is an address");
+    let at = broker.clone();
+    let asking = tokio::spawn(async move { connect(&at, "test", Frames::Small).await.err() });
+    let (accepted, _) = silent.accept().await.expect("is asked");
+    let refusal = asking.await.expect("does not panic").expect("nobody answers");
+    assert!(matches!(refusal, LinkError::NoAnswer { .. }), "{refusal:?}");
+    ends_after_its_first_words(accepted).await;
+
+    let asking = tokio::spawn(async move { connect(&broker, "test", Frames::Small).await.err() });
+    let (accepted, _) = silent.accept().await.expect("is asked again");
+    asking.abort();
+    ends_after_its_first_words(accepted).await;
+}
+
+async fn ends_after_its_first_words(mut accepted: tokio::net::TcpStream) {
+    let mut said = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(5), accepted.read_to_end(&mut said)).await;
+    ended.expect("the connection ends").expect("in order");
+    assert!(b"AMQP\x00\x00\x09\x01".starts_with(&said), "{said:?}");
 }

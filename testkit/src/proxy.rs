@@ -103,6 +103,12 @@ impl Proxy {
         self.change(Mode::SwallowRequests);
     }
 
+    /// As [`Proxy::swallow`], but only for the connections that there are: new ones are forwarded, as when a firewall has
+    /// forgotten its connections, or a server came back on another machine.
+    pub fn swallow_older(&self) {
+        self.change(Mode::SwallowOlder);
+    }
+
     /// Passes bytes on late, 16 KiB at a time, each way: a long and narrow line.
     pub fn delay(&self, by: Duration) {
         self.change(Mode::Delay(by));

@@ -113,8 +113,12 @@ async fn close_if_found<T>(channel: &Channel, answer: lapin::Result<T>) -> lapin
     }
 }
 
+/// Whether the object does not exist. RabbitMQ answers with the same code, and other words, for a classic queue whose node
+/// is down, one that has crashed, and one that did not answer in time: such a queue is there, with all that is in it.
 pub(super) fn is_not_found(error: &lapin::Error) -> bool {
-    has_code(error, &AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND))
+    let lapin::ErrorKind::ProtocolError(amqp) = error.kind() else { return false };
+    *amqp.kind() == AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)
+        && amqp.get_message().as_str().starts_with("NOT_FOUND - no ")
 }
 
 /// Whether the broker refused this one object (it is not there, or not for this user, or another's), and not the

@@ -149,6 +149,15 @@ async fn clocks_that_are_fast_hide_nothing_however_much_was_written_since() {
 }
 
 #[tokio::test]
+async fn one_clock_that_is_fast_hides_nothing_of_what_came_behind() {
+    let (vhost, _connection, _) = declared(&kept(WEEK)).await;
+    for (text, at) in [("a", ago(10)), ("b", ago(-3600)), ("c", ago(5))] {
+        request_at(&vhost, text, Some(at)).await;
+    }
+    assert_eq!(ids(&read(&vhost, all()).await), ["a", "c"]);
+}
+
+#[tokio::test]
 async fn silence_where_reading_had_begun_is_no_end() {
     let (vhost, _connection, _) = declared(&kept(WEEK)).await;
     let on = Range { resume_at: Some(5), ..all() };

@@ -16,6 +16,8 @@ pub(super) enum Mode {
     Swallow,
     /// Takes them and drops those of the clients; those of the server are passed on.
     SwallowRequests,
+    /// As [`Mode::Swallow`] for connections that were there when it began; passes those of newer ones on.
+    SwallowOlder,
     /// Passes them on this much later.
     Delay(Duration),
     /// Takes none.
@@ -25,7 +27,7 @@ pub(super) enum Mode {
 impl Mode {
     /// Whether connections live on when it begins.
     pub(super) fn keeps_connections(self) -> bool {
-        matches!(self, Self::Swallow | Self::SwallowRequests | Self::Delay(_))
+        matches!(self, Self::Swallow | Self::SwallowRequests | Self::SwallowOlder | Self::Delay(_))
     }
 }
 
@@ -43,13 +45,18 @@ pub(super) async fn accept(listener: Option<&TcpListener>) -> TcpStream {
 /// Serves a connection until it ends. Whoever cancels this resets it.
 pub(super) async fn run(client: TcpStream, upstreams: Arc<[String]>, turn: usize, mut mode: watch::Receiver<Mode>) {
     let mut client = End { stream: client, orderly: false };
-    if *mode.borrow() == Mode::Swallow {
+    let born = *mode.borrow();
+    if born == Mode::Swallow {
         return drain(&mut client.stream).await;
     }
     let Some(server) = connect(&upstreams, turn).await else { return };
     let mut server = End { stream: server, orderly: false };
     loop {
-        let now = *mode.borrow_and_update();
+        let now = match *mode.borrow_and_update() {
+            Mode::SwallowOlder if born == Mode::SwallowOlder => Mode::Forward,
+            Mode::SwallowOlder => Mode::Swallow,
+            other => other,
+        };
         let passing = pass(&mut client.stream, &mut server.stream, now);
         tokio::select! {
             orderly = passing => {
@@ -78,7 +85,7 @@ async fn connect(upstreams: &[String], turn: usize) -> Option<TcpStream> {
 async fn pass(client: &mut TcpStream, server: &mut TcpStream, mode: Mode) -> bool {
     match mode {
         Mode::Forward | Mode::Refuse => copy_bidirectional(client, server).await.is_ok(),
-        Mode::Swallow => {
+        Mode::Swallow | Mode::SwallowOlder => {
             tokio::join!(drain(client), drain(server));
             false
         }
