@@ -95,3 +95,24 @@ async fn a_worker_whose_broker_is_away_stops_at_once() {
     let worker = Embedded::start(&pipeline, Echo, &[]);
     tokio::time::timeout(Duration::from_secs(5), worker.stop()).await.expect("nothing is worth waiting for");
 }
+
+#[tokio::test]
+async fn what_ends_all_at_once_while_it_stops_is_acknowledged_to_the_last() {
+    const MANY: u32 = 150;
+    let pipeline = Pipeline::declared().await;
+    let (handler, mut gate) = gated();
+    let worker = Embedded::start(&pipeline, handler, &[&format!("--concurrency={MANY}")]);
+    for number in 0..MANY {
+        pipeline.request(number, "0").await;
+    }
+    for _ in 0..MANY {
+        gate.begins().await;
+    }
+    let stopping = tokio::spawn(worker.stop());
+    gate.open();
+    stopping.await.expect("stops");
+    for _ in 0..MANY {
+        pipeline.result().await;
+    }
+    pipeline.settles_at(&pipeline.topology.requests(), 0).await;
+}
