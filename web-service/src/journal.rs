@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use warren_messaging::{
     broker::Broker,
     journal::Range,
-    link::{Frames, LinkError, connect},
+    link::{Frames, LinkError, connect, outlived},
     topology::{TopologyPlan, check},
 };
 
@@ -82,12 +82,6 @@ pub enum LookError {
     Link(#[from] LinkError),
 }
 
-impl From<lapin::Error> for LookError {
-    fn from(error: lapin::Error) -> Self {
-        Self::Link(error.into())
-    }
-}
-
 /// What of a replay's way is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
@@ -105,7 +99,10 @@ impl Journal {
     pub async fn missing(&self, wanted: &Wanted) -> Result<Option<Missing>, LookError> {
         let _one_of_few = self.looks.0.try_acquire().map_err(|_| LookError::Busy)?;
         let connection = connect(&self.broker, &self.connection, Frames::Small).await?;
-        let found = self.look(&connection, wanted).await;
+        let found = tokio::select! {
+            found = self.look(&connection, wanted) => found.map_err(LinkError::from),
+            () = outlived(&connection) => Err(LinkError::ChannelClosed),
+        };
         let _ = tokio::time::timeout(Duration::from_secs(2), connection.close(200, "seen".into())).await;
         Ok(found?)
     }

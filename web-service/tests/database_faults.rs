@@ -164,10 +164,7 @@ async fn a_network_that_swallows_everything_is_noticed_and_heals() {
     let vhost = broker::vhost("swallowed").await;
     declare_on(&vhost.url(), &Topology::named("p")).await;
     let database = fresh().await;
-    let (_, place) =
-        database.url().split_once('@').map(|(user, place)| (user.to_owned(), place.to_owned())).expect("one");
-    let network = Proxy::start(place.split('/').next().expect("a host and port"));
-    let url = network.url(&database.url());
+    let (network, url) = behind_a_proxy(&database).await;
     // The store of the fixture is not used.
     let web = Web::start_on(&vhost.url(), &["--postgres-url", &url]).await;
     web.ready().await;
@@ -192,6 +189,47 @@ async fn a_network_that_swallows_everything_is_noticed_and_heals() {
     assert_eq!((status, &record["result"]), (StatusCode::OK, &json!("late")), "{record}");
     web.ready().await;
     web.submit(json!(2)).await;
+}
+
+/// Where the database is reached, and the address by that way.
+async fn behind_a_proxy(database: &Database) -> (Proxy, String) {
+    let url = database.url();
+    let (_, place) = url.split_once('@').expect("has a user");
+    let network = Proxy::start(place.split('/').next().expect("a host and port"));
+    let url = network.url(&url);
+    (network, url)
+}
+
+/// As when the database's machine is gone and its address leads to another.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_fall_silent_while_they_are_read_from_are_replaced() {
+    let vhost = broker::vhost("silent").await;
+    declare_on(&vhost.url(), &Topology::named("p")).await;
+    let database = fresh().await;
+    let (network, url) = behind_a_proxy(&database).await;
+    let web = Web::start_on(&vhost.url(), &["--postgres-url", &url]).await;
+    web.ready().await;
+    let id = web.submit(json!(1)).await;
+    let mut other = PgConnection::connect(&database.url()).await.expect("connects");
+    let mut holding = other.begin().await.expect("begins");
+    sqlx::query("LOCK TABLE requests IN ACCESS EXCLUSIVE MODE").execute(&mut *holding).await.expect("is locked");
+    let path = format!("/api/v1/requests/{id}");
+    let asking: Vec<_> = (0..4).map(|_| web.http.get(format!("{}{path}", web.base)).send()).map(tokio::spawn).collect();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                   AND wait_event_type = 'Lock' AND query LIKE 'SELECT%'";
+    eventually("all connections to wait", SOON, async || database.number(waiting).await == 4).await;
+    network.swallow_older();
+    holding.rollback().await.expect("is unlocked");
+    eventually("the record to be read", 2 * SOON, async || match web.get(&path).await.status() {
+        StatusCode::OK => Ok(()),
+        status => Err(status.to_string()),
+    })
+    .await;
+    for asked in asking {
+        let status = asked.await.expect("does not panic").expect("is answered").status();
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    web.ready().await;
 }
 
 /// Submits and answers without a pause until told to stop; returns the ids that got a 202.

@@ -9,7 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use lapin::BasicProperties;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 use warren_messaging::{
     message::Incoming,
     topology::{Journal, Topology},
@@ -17,6 +20,7 @@ use warren_messaging::{
 use warren_testkit::{
     broker::{self, Vhost},
     eventually,
+    proxy::Proxy,
 };
 
 on_each_store!(
@@ -198,4 +202,28 @@ async fn a_replay_of_the_journal_that_is_killed_half_way_loses_nothing(kind: Sto
     let twice = handled.twice(REQUESTS);
     eprintln!("killed after {before} of {REQUESTS}; {twice} were worked on twice");
     assert!(twice <= 32, "{twice} were worked on twice");
+}
+
+/// Passing over what is not in the range takes longer than the lease of a job lasts.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_do_not_take_a_long_way_through_the_journal_from_each_other() {
+    let (vhost, store) = (broker::vhost("long-way").await, TestStore::new(StoreKind::Postgres).await);
+    declare_on(&vhost.url(), &kept()).await;
+    for batch in 0..10 {
+        let names = (0..500).map(|number| format!("r{batch}-{number}"));
+        join_all(names.map(|name| async { foreign(&vhost, &{ name }, 48).await })).await;
+    }
+    let broker: warren_messaging::broker::Broker = vhost.url().parse().expect("is an address");
+    let line = Proxy::start(broker.url.host_and_port());
+    let sides = [0; 2].map(|_| Side::start_at(&store, &line.url(&vhost.url())));
+    for side in &sides {
+        side.ready().await;
+    }
+    line.delay(Duration::from_millis(100));
+    let begun = Instant::now();
+    let location = replay(&sides[0].http, &sides[0].base, json!({"since": Timestamp::now().to_string()})).await;
+    let job = sides[0].done(&location).await;
+    eprintln!("took {:?}", begun.elapsed());
+    assert!(begun.elapsed() > Duration::from_secs(20), "it was longer than a lease, which is what this is about");
+    assert_eq!(counts(&job), [0, 0, 0, 0], "{job}");
 }

@@ -26,6 +26,7 @@ on_each_store!(
     what_a_later_version_added_is_no_hindrance,
     pages_follow_the_order_of_arrival_and_statuses_are_told_apart,
     only_what_ended_before_a_time_is_forgotten_and_only_so_much,
+    a_lease_has_one_owner_and_none_that_took_it_before_the_clock_was_set_back,
 );
 
 fn id(text: &str) -> RequestId {
@@ -275,4 +276,17 @@ async fn only_what_ended_before_a_time_is_forgotten_and_only_so_much(kind: Store
     assert_eq!(store.forget(Status::Failed, before, 4).await.expect("can be written"), 1);
     let letters = store.dead_letters(Default::default(), None, 10).await.expect("can be read").letters;
     assert!(letters.is_empty(), "a dead letter goes with its request: {letters:?}");
+}
+
+async fn a_lease_has_one_owner_and_none_that_took_it_before_the_clock_was_set_back(kind: StoreKind) {
+    let place = TestStore::new(kind).await;
+    let store = place.open().await;
+    let take = async |name: &str, owner: &str| store.take_lease(name, owner).await.expect("is asked");
+    assert_eq!([take("a", "one").await, take("a", "other").await, take("a", "one").await], [true, false, true]);
+    place.execute("INSERT INTO leases (name, owner, ends_at) VALUES ('b', 'gone', 9000000000000000)").await;
+    assert_eq!([take("b", "one").await, take("b", "other").await], [true, false]);
+    let renew = async |owner: &str| store.renew_lease("b", owner).await.expect("is asked");
+    assert_eq!([renew("one").await, renew("other").await], [true, false]);
+    store.release_lease("b", "one").await.expect("is given back");
+    assert!(!renew("one").await, "somebody else may have had it since");
 }

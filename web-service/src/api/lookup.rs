@@ -18,6 +18,8 @@ use warren_messaging::request_id::RequestId;
 /// After how many seconds it is worth asking again, and where there was no place to wait.
 const ASK_AGAIN: i64 = 1;
 const ASK_LATER: i64 = 5;
+/// After how long who waits looks again at a store that failed.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What was found, and after how many seconds to ask again.
 struct Seen {
@@ -83,6 +85,8 @@ async fn settled(service: &Service, id: &RequestId, wait: Duration) -> Result<Op
         }
         tokio::select! {
             () = woken => {}
+            // A store that was away for a moment.
+            () = tokio::time::sleep(AGAIN), if found.is_err() => {}
             () = tokio::time::sleep_until(deadline) => return Ok(seen(found?, ASK_AGAIN)),
             () = service.stop.cancelled() => return Ok(seen(found?, ASK_AGAIN)),
         }

@@ -37,6 +37,8 @@ const LEASE: &str = "sweep";
 const BATCH: u16 = 30;
 /// Batches between two renewals of the lease.
 const RENEW_AFTER: u32 = 30;
+/// How long a connection may take to close.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a message that should be there may take: somebody else may have taken it.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -93,7 +95,7 @@ async fn pass(store: &Store, queue: &DeadLetterQueue, owner: &str) -> Result<usi
         () = outlived(&connection) => Err(LinkError::ChannelClosed.into()),
     };
     // With its channel, which gives back what was not acknowledged.
-    let _ = connection.close(200, "done".into()).await;
+    let _ = tokio::time::timeout(FAREWELL, connection.close(200, "done".into())).await;
     let (wanted, saw_all) = walked?;
     let (found, missed) = wanted.ends();
     tracing::info!(queue = queue.queue, copies = found.len(), "took replayed requests out of the dead letters");

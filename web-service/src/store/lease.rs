@@ -14,6 +14,8 @@ struct Take {
     owner: String,
 }
 
+struct Renew(Take);
+
 struct Release(Take);
 
 impl Work for Take {
@@ -23,9 +25,22 @@ impl Work for Take {
         let now = on.now().await?;
         let take = "INSERT INTO leases (name, owner, ends_at) VALUES ($1, $2, $3)
                     ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, ends_at = excluded.ends_at
-                    WHERE leases.owner = excluded.owner OR leases.ends_at < $4";
-        let values = [self.name.as_str().into(), self.owner.as_str().into(), ends(now).into(), now.into()];
+                    WHERE leases.owner = excluded.owner OR leases.ends_at < $4 OR leases.ends_at > $5";
+        // One that would end much later than any that begins now was taken before the clock was set back.
+        let latest = ends(ends(now));
+        let values =
+            [self.name.as_str().into(), self.owner.as_str().into(), ends(now).into(), now.into(), latest.into()];
         Ok(on.run(take, &values).await? > 0)
+    }
+}
+
+impl Work for Renew {
+    type Answer = bool;
+
+    async fn run(&self, on: &mut Statements<'_>) -> sqlx::Result<bool> {
+        let now = on.now().await?;
+        let values = [ends(now).into(), self.0.name.as_str().into(), self.0.owner.as_str().into()];
+        Ok(on.run("UPDATE leases SET ends_at = $1 WHERE name = $2 AND owner = $3", &values).await? > 0)
     }
 }
 
@@ -50,6 +65,15 @@ impl Store {
     /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
     pub async fn take_lease(&self, name: &str, owner: &str) -> Result<bool, StoreError> {
         self.transact(Take { name: name.into(), owner: owner.into() }).await
+    }
+
+    /// Renews the lease of this name; `false` if it is this owner's no more: somebody else may have had it meanwhile, though
+    /// it is free by now.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
+    pub async fn renew_lease(&self, name: &str, owner: &str) -> Result<bool, StoreError> {
+        self.transact(Renew(Take { name: name.into(), owner: owner.into() })).await
     }
 
     /// Gives it back, if it is this owner's.

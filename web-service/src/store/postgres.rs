@@ -13,7 +13,11 @@ pub use url::{PostgresUrl, PostgresUrlError};
 pub(super) use write::Connection;
 
 use crate::waiters::Waiters;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use futures::future::BoxFuture;
+use sqlx::{
+    PgConnection,
+    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+};
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +38,7 @@ pub(super) struct Postgres {
     /// The pipeline whose records it keeps, by its exchange.
     exchange: Arc<str>,
     /// Connections for reading.
-    pub(super) readers: PgPool,
+    readers: PgPool,
 }
 
 impl Postgres {
@@ -49,14 +53,38 @@ impl Postgres {
         PostgresError::of(&self.url, error)
     }
 
-    /// Bounds a read.
-    pub(super) async fn in_time<T>(&self, read: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-        tokio::time::timeout(ANSWER, read).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    /// Reads over one of the connections for that. It is read to the end in a task of its own, even if nobody waits for it
+    /// any more, and a connection that does not answer is closed: sqlx would ask such a one, with no limit of time, whether
+    /// it still lives, and in a network that swallows packets hold its place for a quarter of an hour.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send + 'static,
+    ) -> sqlx::Result<T> {
+        let readers = self.readers.clone();
+        let reading = tokio::spawn(async move {
+            let mut connection = readers.acquire().await?;
+            let read = tokio::time::timeout(ANSWER, read(&mut connection)).await;
+            if read.is_ok() {
+                // What its drop does with no limit of time. Not part of sqlx's documentation, but public.
+                tokio::spawn(tokio::time::timeout(ANSWER, connection.return_to_pool()));
+            } else {
+                connection.close_on_drop();
+            }
+            read.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        });
+        // Not even a panic of the driver's is the reader's end.
+        reading.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+    }
+
+    /// Ends the connections for reading.
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
     }
 
     /// Wakes who waits for a request that ended, whichever replica heard of it, until `stop` is cancelled.
     pub(super) async fn wake(self, waiters: Waiters, stop: CancellationToken) {
-        listen::listen(&lazy(self.url.options(), 1), &waiters, &stop).await;
+        // A pool for each attempt: what is left of one that is silent may hold its place for long.
+        listen::listen(|| lazy(self.url.options(), 1), &waiters, &stop).await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{StoreError, postgres::Postgres, row::COLUMNS, row::Row};
 use crate::record::{Record, Status};
+use futures::FutureExt as _;
 use sqlx::{Database, Encode, QueryBuilder, SqlitePool, Type};
 use warren_messaging::request_id::RequestId;
 
@@ -37,7 +38,8 @@ impl Reader {
         let found: sqlx::Result<Option<Row>> = match self {
             Self::Sqlite(pool) => find::<sqlx::Sqlite>(id).build_query_as().fetch_optional(pool).await,
             Self::Postgres(postgres) => {
-                postgres.in_time(find::<sqlx::Postgres>(id).build_query_as().fetch_optional(&postgres.readers)).await
+                let mut query = find::<sqlx::Postgres>(id);
+                postgres.read(move |on| async move { query.build_query_as().fetch_optional(on).await }.boxed()).await
             }
         };
         found.and_then(|row| row.map(Row::record).transpose()).map_err(|error| self.explain(error))
@@ -47,7 +49,8 @@ impl Reader {
         let listed: sqlx::Result<Vec<Row>> = match self {
             Self::Sqlite(pool) => list::<sqlx::Sqlite>(filter).build_query_as().fetch_all(pool).await,
             Self::Postgres(postgres) => {
-                postgres.in_time(list::<sqlx::Postgres>(filter).build_query_as().fetch_all(&postgres.readers)).await
+                let mut query = list::<sqlx::Postgres>(filter);
+                postgres.read(move |on| async move { query.build_query_as().fetch_all(on).await }.boxed()).await
             }
         };
         listed.and_then(|rows| page(rows, filter.limit)).map_err(|error| self.explain(error))

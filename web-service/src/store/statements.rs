@@ -160,13 +160,10 @@ impl super::Reader {
                 let mut connection = pool.acquire().await.map_err(StoreError::read)?;
                 work.run(&mut Statements::Sqlite(&mut connection)).await.map_err(StoreError::read)
             }
-            Self::Postgres(postgres) => {
-                let looked = postgres.in_time(async {
-                    let mut connection = postgres.readers.acquire().await?;
-                    work.run(&mut Statements::Postgres(&mut connection)).await
-                });
-                looked.await.map_err(|error| postgres.explain(error).into())
-            }
+            Self::Postgres(postgres) => postgres
+                .read(move |on| async move { work.run(&mut Statements::Postgres(on)).await }.boxed())
+                .await
+                .map_err(|error| postgres.explain(error).into()),
         }
     }
 }

@@ -33,9 +33,14 @@ pub struct Side {
 
 impl Side {
     pub fn start(store: &TestStore, vhost: &Vhost) -> Self {
+        Self::start_at(store, &vhost.url())
+    }
+
+    /// The same with this way to the broker.
+    pub fn start_at(store: &TestStore, amqp_url: &str) -> Self {
         let listen = format!("127.0.0.1:{}", free_port());
         let mut command = Command::new(env!("CARGO_BIN_EXE_warren-web-service"));
-        command.args(["--amqp-url", &vhost.url(), "--exchange", "p", "--listen", &listen]).args(store.arguments());
+        command.args(["--amqp-url", amqp_url, "--exchange", "p", "--listen", &listen]).args(store.arguments());
         Self { program: Program::start(command), http: Client::new(), base: format!("http://{listen}") }
     }
 
@@ -83,13 +88,18 @@ impl Side {
         .await;
     }
 
-    /// Waits until a job has replayed all of so many letters.
-    pub async fn all_replayed(&self, location: &str, letters: usize) {
-        let job = eventually("the job to be done", PATIENCE, async || {
+    /// Waits until a job is done.
+    pub async fn done(&self, location: &str) -> Value {
+        eventually("the job to be done", PATIENCE, async || {
             let job = self.get(location).await?;
             if job["status"] == "done" { Ok(job) } else { Err(job.to_string()) }
         })
-        .await;
+        .await
+    }
+
+    /// Waits until a job has replayed all of so many letters.
+    pub async fn all_replayed(&self, location: &str, letters: usize) {
+        let job = self.done(location).await;
         assert_eq!(counts(&job), [letters as u64, letters as u64, 0, 0], "{job}");
     }
 

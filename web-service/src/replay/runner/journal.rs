@@ -12,7 +12,7 @@ use crate::{
     store::{Batch, Granted, InHand, StoreError},
 };
 use jiff::{SignedDuration, Timestamp};
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, pin::pin, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use walk::{Taken, Walk};
@@ -25,6 +25,8 @@ use warren_messaging::{
 
 /// How long RabbitMQ may take to confirm a request to another pipeline.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the lease is renewed while there is nothing to be noted: it lasts 15 s.
+const RENEW: Duration = Duration::from_secs(4);
 
 /// Why a job does not go on now.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +103,9 @@ impl Runner {
         let Some(progress) = self.store.journal_progress(&work.job.job_id).await? else { return Ok(Step::Ended) };
         let range = work.wanted.range(work.walk.begin(progress));
         let Journal { broker, connection, stream, .. } = &*self.journal;
-        let mut reader = Reader::open(broker, connection, stream, range).await?;
+        let opening = Reader::open(broker, connection, stream, range);
+        let Some(opened) = self.renewing(&work.job.job_id, work.stop, opening).await else { return Ok(Step::Ended) };
+        let mut reader = opened?;
         if reader.is_at_end() && range.resume_at.is_none() && work.walk.has_some_in_hand() {
             return Err(JournalError::Silent { stream: stream.clone() }.into());
         }
@@ -112,9 +116,8 @@ impl Runner {
 
     async fn read(&self, work: &mut Work<'_>, reader: &mut Reader) -> Result<Step, Hindrance> {
         loop {
-            let Some(taken) = work.stop.run_until_cancelled(work.walk.take(reader)).await else {
-                return Ok(Step::Went);
-            };
+            let taken = self.renewing(&work.job.job_id, work.stop, work.walk.take(reader)).await;
+            let Some(taken) = taken else { return Ok(Step::Ended) };
             let mut taken = taken?;
             let renewed = Instant::now();
             let granted = match self.store.begin_journal(self.batch(work, &taken)).await {
@@ -144,6 +147,24 @@ impl Runner {
             }
             if settled < count {
                 return Ok(Step::Went);
+            }
+        }
+    }
+
+    /// Does something that may take long, and renews the job's lease meanwhile. `None` if it is lost, or the process wants to
+    /// stop.
+    async fn renewing<T>(&self, job: &str, stop: &CancellationToken, doing: impl Future<Output = T>) -> Option<T> {
+        let mut doing = pin!(doing);
+        loop {
+            tokio::select! {
+                done = &mut doing => return Some(done),
+                () = stop.cancelled() => return None,
+                () = tokio::time::sleep(RENEW) => {
+                    // A store that is away is met again, and told of, when something is to be noted.
+                    if matches!(self.store.renew_lease(job, &self.owner).await, Ok(false)) {
+                        return None;
+                    }
+                }
             }
         }
     }

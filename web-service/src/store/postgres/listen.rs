@@ -30,14 +30,16 @@ enum Deaf {
     Failed(#[from] sqlx::Error),
     #[error("the connection was lost")]
     Lost,
+    #[error("the database does not answer")]
+    Silent,
     #[error("no notification comes back: a connection pooler in transaction mode passes none on")]
     NoEcho,
 }
 
 /// Wakes who waits for a request that has ended, until `stop` is cancelled.
-pub(super) async fn listen(pool: &PgPool, waiters: &Waiters, stop: &CancellationToken) {
+pub(super) async fn listen(pool: impl Fn() -> PgPool, waiters: &Waiters, stop: &CancellationToken) {
     let mut told = false;
-    while let Some(deaf) = stop.run_until_cancelled(hear(pool, waiters, &mut told)).await {
+    while let Some(deaf) = stop.run_until_cancelled(hear(&pool(), waiters, &mut told)).await {
         if !std::mem::replace(&mut told, true) {
             tracing::warn!("not told of results that other replicas record; looking every {POLL:?} instead: {deaf}");
         }
@@ -75,7 +77,7 @@ async fn open(pool: &PgPool) -> Result<PgListener, Deaf> {
     let mut listener = PgListener::connect_with(pool).await?;
     // Said here, and answered by a new listener.
     listener.eager_reconnect(false);
-    listener.listen(CHANNEL).await?;
+    timeout(ECHO, listener.listen(CHANNEL)).await.map_err(|_| Deaf::Silent)??;
     echo(&mut listener).await?;
     Ok(listener)
 }

@@ -2,6 +2,7 @@
 
 use super::{ANSWER, CONNECT, Postgres, PostgresError, PostgresUrl, Trouble};
 use crate::store::{StoreHealth, additive};
+use futures::FutureExt as _;
 use sqlx::{
     Connection as _, PgConnection,
     migrate::Migrator,
@@ -40,8 +41,11 @@ impl Postgres {
                 return migrated;
             }
             health.busy(&format!("the schema of {} is being brought up to date", self.url));
-            let asked = self.in_time(sqlx::query("SELECT 1").execute(&mut *idle));
-            asked.await.map_err(|error| self.explain(error))?;
+            let asked = async {
+                let asked = sqlx::query("SELECT 1").execute(&mut *idle).await;
+                asked.map(drop).map_err(|error| self.explain(error))
+            };
+            self.answered(asked).await?;
         }
     }
 
@@ -64,9 +68,15 @@ impl Postgres {
     }
 
     /// On a pool of one, since migrations on a bare connection make no future that can be spawned. It is closed
-    /// whatever comes of them, for a connection that is left open after an error holds the lock.
+    /// whatever comes of them, for a connection that is left open after an error holds the lock. So does one whose client
+    /// has vanished, until the server notices: in 25 seconds instead of the two hours that are usual.
     async fn migrate(&self) -> Result<(), PostgresError> {
-        let one = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT);
+        let one = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT).after_connect(|connection, _| {
+            let watch = "SELECT set_config('tcp_keepalives_idle', '10', false),
+                                set_config('tcp_keepalives_interval', '5', false),
+                                set_config('tcp_keepalives_count', '3', false)";
+            async move { sqlx::query(watch).execute(connection).await.map(drop) }.boxed()
+        });
         let pool: PgPool = one.connect_lazy_with(self.url.options().clone());
         let migrated = MIGRATIONS.run(&pool).await;
         pool.close().await;

@@ -58,7 +58,7 @@ impl Database for Connection {
     }
 
     async fn close(self) {
-        self.postgres.readers.close().await;
+        self.postgres.close().await;
         if let Some(connection) = self.connection {
             // The server ends the session either way.
             let _ = connection.close().await;

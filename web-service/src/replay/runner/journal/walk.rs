@@ -14,7 +14,7 @@ use warren_messaging::{
     request_id::RequestId,
 };
 
-/// The lease of a job is renewed with each batch, so a batch ends after this time, full or not.
+/// A batch ends after this time, full or not: what was taken first is to be published soon.
 const LONGEST: Duration = Duration::from_secs(4);
 
 /// Where a job is.
