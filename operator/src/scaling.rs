@@ -100,8 +100,9 @@ impl Autoscaler {
     /// Counts this pipeline's processors from now on, or with what changed.
     pub fn scale(&self, broker: &Broker, scaled: Scaled) {
         let mut watches = self.watches();
-        for other in watches.iter().filter(|running| running.broker != *broker) {
-            drop(other.scalers.remove(&scaled.key));
+        for running in watches.iter() {
+            let same = (running.broker == *broker).then_some(scaled.key.as_str());
+            running.scalers.displace(&scaled.title, same);
         }
         let known = watches.iter().position(|running| running.broker == *broker);
         let at = known.unwrap_or_else(|| {

@@ -79,15 +79,18 @@ async fn set(resource: &ProcessingPipeline, replicas: u32, context: &Context) ->
     Ok(())
 }
 
-/// Writes the number.
+/// Writes the number, whatever it was.
 ///
 /// # Errors
 /// The API server refuses.
 pub async fn write(client: &Client, namespace: &str, name: &str, replicas: u32) -> kube::Result<()> {
     let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
-    api.patch_scale(name, &parameters, &patch).await.map(drop)
+    api.patch_scale(name, &as_scaler(), &patch).await.map(drop)
+}
+
+fn as_scaler() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
 }
 
 /// The condition `ScalingActive`.

@@ -123,8 +123,11 @@ impl Running {
         bring(&mut self.web, self.plan.web.clone(), &name, &surroundings).await;
         let mut processor = self.processor.lock().await;
         let running = processor.as_ref().map_or(0, side::Side::count);
+        let goes_on = |plan: &PodPlan| processor.as_ref().is_some_and(|side| side.runs(plan));
         let wanted = self.plan.processor.clone().map(|(plan, count)| match count {
             Count::Fixed(replicas) => (plan, replicas),
+            // Too many are not ended here, where nobody asks whether they are busy.
+            Count::ByBacklog(policy) if goes_on(&plan) => (plan, running.max(policy.min)),
             Count::ByBacklog(policy) => (plan, running.clamp(policy.min, policy.max.max(policy.min))),
         });
         bring(&mut processor, wanted, &name, &surroundings).await;

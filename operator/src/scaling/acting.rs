@@ -18,6 +18,8 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// After a failed change the next is made after this long, doubled each time up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+/// What mostly passes by itself is told once it has lasted this long.
+const PASSES: Duration = Duration::from_secs(30);
 /// The API server hangs.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// It hangs while those that are to go take nothing, which they do for a few seconds only.
@@ -45,26 +47,53 @@ pub struct Acting(Mutex<State>);
 struct State {
     is_acting: bool,
     written: Option<(u32, Instant)>,
+    /// Whether the last number that was written was a larger one.
+    grew: Option<bool>,
     failures: u32,
-    /// What the last change failed with.
-    trouble: Option<String>,
-    not_before: Option<Instant>,
+    trouble: Option<Trouble>,
+    pause: Option<Pause>,
+}
+
+/// What changes have failed with, and from when on that is told.
+#[derive(Clone)]
+struct Trouble {
+    said: String,
+    began: Instant,
+    is_passing: bool,
+}
+
+/// What failed is not tried again before this; what could not shrink may grow all the same.
+struct Pause {
+    until: Instant,
+    grows: bool,
 }
 
 impl Acting {
     /// How many replicas are asked for at `now`, of which a watch says `shown`; `None` while nothing may be changed.
     pub fn replicas(&self, shown: u32, now: Instant) -> Option<u32> {
         let state = self.state();
-        if state.is_acting || state.not_before.is_some_and(|at| now < at) {
+        if state.is_acting || state.pause.as_ref().is_some_and(|pause| pause.grows && now < pause.until) {
             return None;
         }
         let written = state.written.filter(|(_, at)| now.duration_since(*at) < SETTLE);
         Some(written.map_or(shown, |(replicas, _)| replicas))
     }
 
-    /// Why the last number could not be set, if it could not.
-    pub fn trouble(&self) -> Option<String> {
-        self.state().trouble.clone()
+    /// Whether a smaller number may be tried at `now`.
+    pub fn may_shrink(&self, now: Instant) -> bool {
+        self.state().pause.as_ref().is_none_or(|pause| now >= pause.until)
+    }
+
+    /// Whether such a change is another movement than the last one that was carried out.
+    pub fn turns(&self, grows: bool) -> bool {
+        self.state().grew != Some(grows)
+    }
+
+    /// Why the number can, at `now`, not be set, if it cannot.
+    pub fn trouble(&self, now: Instant) -> Option<String> {
+        let trouble = self.state().trouble.clone()?;
+        let is_told = !trouble.is_passing || now.duration_since(trouble.began) >= PASSES;
+        is_told.then_some(trouble.said)
     }
 
     /// Takes note that the number is as it should be, whoever set it: a change without an answer may have come through.
@@ -85,7 +114,8 @@ impl Acting {
             tracing::debug!(namespace, pipeline, from, to, idle = ?change.idle, "to be set, ending none but these");
             if to == from {
                 // Those that are idle have become busy; it is decided anew.
-                return self.kept();
+                self.state().is_acting = false;
+                return;
             }
             let deadline = if grows { DEADLINE } else { SHRINK_DEADLINE };
             let set = tokio::time::timeout(deadline, scaled.fleet.set(change)).await;
@@ -97,38 +127,51 @@ impl Acting {
                     }
                     metrics.written(decided.elapsed());
                     tracing::info!(namespace, pipeline, from, to = done.replicas, "{because}");
-                    self.done(Ok(done.replicas));
+                    self.written(done.replicas, grows, Instant::now());
                 }
                 Err(error) => {
-                    // Otherwise they may yet be ended, and hold as long as that may take.
-                    if error.is_refusal() {
+                    // If in doubt they may yet be ended, and hold as long as that may take.
+                    if !error.is_in_doubt() {
                         cordon.release(&addresses, &BTreeSet::new()).await;
                     }
+                    let pause = self.failed(&error, grows, Instant::now());
                     let error = Chain(&error).to_string();
-                    let pause = self.done(Err(error.clone()));
                     tracing::warn!(namespace, pipeline, from, to, ?pause, "{error}; trying again");
                 }
             }
         }
     }
 
-    /// Nothing was to be set after all, which says nothing about earlier attempts.
+    /// Nobody may go after all. That says nothing about a refusal, but nothing else stands in the way any more.
     fn kept(&self) {
-        self.state().is_acting = false;
+        let mut state = self.state();
+        state.is_acting = false;
+        state.trouble.take_if(|trouble| trouble.is_passing);
+    }
+
+    fn written(&self, replicas: u32, grew: bool, now: Instant) {
+        let mut state = self.state();
+        *state = State { written: Some((replicas, now)), grew: Some(grew), ..State::default() };
     }
 
     /// The pause until the next attempt.
-    fn done(&self, set: Result<u32, String>) -> Duration {
-        let (mut state, now) = (self.state(), Instant::now());
-        state.is_acting = false;
-        state.failures = if set.is_ok() { 0 } else { state.failures.saturating_add(1) };
-        state.written = set.as_ref().ok().map(|replicas| (*replicas, now));
-        state.trouble = set.err();
-        let pause = match state.failures {
-            0 => Duration::ZERO,
-            failures => FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(8)).min(LONGEST_PAUSE),
+    fn failed(&self, error: &FleetError, grows: bool, now: Instant) -> Duration {
+        let mut state = self.state();
+        if state.pause.as_ref().is_some_and(|pause| pause.grows != grows) {
+            // What kept the number from shrinking does not keep it from growing.
+            (state.failures, state.trouble) = (0, None);
+        }
+        let began = state.trouble.as_ref().map_or(now, |trouble| trouble.began);
+        let pause = if error.is_passing() && now.duration_since(began) < PASSES {
+            FIRST_PAUSE
+        } else {
+            FIRST_PAUSE.saturating_mul(1 << state.failures.min(8)).min(LONGEST_PAUSE)
         };
-        state.not_before = Some(now + pause);
+        state.is_acting = false;
+        state.written = None;
+        state.failures = state.failures.saturating_add(1);
+        state.trouble = Some(Trouble { said: Chain(error).to_string(), began, is_passing: error.is_passing() });
+        state.pause = Some(Pause { until: now + pause, grows });
         pause
     }
 
@@ -143,15 +186,48 @@ mod tests {
 
     #[test]
     fn trouble_is_told_until_the_number_is_set_or_right() {
-        let acting = Acting::default();
-        let refused = || Err("refused".to_owned());
-        assert_eq!([refused(), refused(), refused()].map(|set| acting.done(set).as_secs()), [1, 2, 4]);
-        assert_eq!(acting.trouble().as_deref(), Some("refused"));
+        let (acting, now) = (Acting::default(), Instant::now());
+        let refused = || acting.failed(&FleetError::Slow, true, now).as_secs();
+        assert_eq!([refused(), refused(), refused()], [1, 2, 4]);
+        assert!(acting.trouble(now).is_some_and(|said| said.contains("did not answer")));
         acting.settle();
-        assert_eq!(acting.trouble(), None);
-        acting.done(refused());
+        assert_eq!(acting.trouble(now), None);
+        refused();
         acting.kept();
-        assert_eq!(acting.trouble().as_deref(), Some("refused"));
-        assert_eq!((acting.done(Ok(3)), acting.trouble()), (Duration::ZERO, None));
+        assert!(acting.trouble(now).is_some());
+        acting.written(3, true, now);
+        assert_eq!((acting.trouble(now), refused()), (None, 1));
+    }
+
+    #[test]
+    fn what_mostly_passes_by_itself_is_told_once_it_lasts() {
+        let (acting, now) = (Acting::default(), Instant::now());
+        acting.failed(&FleetError::Replacing, false, now);
+        assert_eq!(acting.trouble(now + PASSES / 2), None);
+        acting.failed(&FleetError::Unfinished, false, now + PASSES / 2);
+        assert!(acting.trouble(now + PASSES).is_some_and(|said| said.contains("as it was told to")));
+        acting.kept();
+        assert_eq!(acting.trouble(now + PASSES), None);
+    }
+
+    #[test]
+    fn what_could_not_shrink_may_grow_at_once() {
+        let (acting, now) = (Acting::default(), Instant::now());
+        acting.failed(&FleetError::Unnoted, false, now);
+        assert_eq!((acting.replicas(3, now), acting.may_shrink(now)), (Some(3), false));
+        assert!(acting.may_shrink(now + FIRST_PAUSE));
+        acting.failed(&FleetError::Unnoted, false, now);
+        assert_eq!(acting.failed(&FleetError::Slow, true, now), FIRST_PAUSE, "it is the first of its kind");
+        assert_eq!((acting.replicas(3, now), acting.replicas(3, now + FIRST_PAUSE)), (None, Some(3)));
+    }
+
+    #[test]
+    fn a_movement_begins_when_a_number_is_set_not_when_it_is_wanted() {
+        let (acting, now) = (Acting::default(), Instant::now());
+        acting.written(3, true, now);
+        acting.failed(&FleetError::Unnoted, false, now);
+        assert_eq!((acting.turns(true), acting.turns(false)), (false, true));
+        acting.written(2, false, now);
+        assert!(!acting.turns(false));
     }
 }

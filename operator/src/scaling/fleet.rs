@@ -21,6 +21,8 @@ pub struct Change {
     pub to: u32,
     /// Names of the workers that have nothing in work: they go first, and nobody else that has started.
     pub idle: BTreeSet<String>,
+    /// Names of all workers that report: who does may have work, whatever Kubernetes knows of it yet.
+    pub heard: BTreeSet<String>,
     /// How many of those that are asked for are neither ready nor report.
     pub starting: u32,
     /// Why, in one sentence.
@@ -58,16 +60,55 @@ pub enum FleetError {
          kube-controller-manager is slow, or does not run"
     )]
     Unnoted,
+    /// Kubernetes would spread a smaller number over the processors of two versions.
+    #[error(
+        "processors of two versions run while the newer ones replace the others, and of which Kubernetes would end some \
+         nobody can say: the number shrinks once that is done"
+    )]
+    Replacing,
+    /// The last number is not carried out yet.
+    #[error("Kubernetes has not ended as many processors yet as it was told to")]
+    Unfinished,
+    /// Kubernetes would begin with one that may have work.
+    #[error(
+        "the processor {pod} runs, is not ready and does not report, so that nobody knows whether it has work, and \
+         Kubernetes would end it first: its log says why, or delete the Pod"
+    )]
+    Silent {
+        /// Its Pod.
+        pod: String,
+    },
+    /// The number is another one than was seen.
+    #[error("somebody else has set another number just now")]
+    Moved,
+    /// The API server took too long before the number was written.
+    #[error("the API server did not tell in time which processors there are")]
+    Unprepared,
     /// The API server took too long.
     #[error("the API server did not answer in time")]
     Slow,
 }
 
 impl FleetError {
-    /// Whether the number is certainly as it was: otherwise it may have come through, or may yet.
+    /// Whether the number may have come through, or may yet; otherwise it is certainly as it was.
     #[must_use]
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Unnoted | Self::Api(kube::Error::Api(_)))
+    pub fn is_in_doubt(&self) -> bool {
+        match self {
+            Self::Api(error) => !matches!(error, kube::Error::Api(_)),
+            Self::Slow => true,
+            Self::Unnoted
+            | Self::Replacing
+            | Self::Unfinished
+            | Self::Silent { .. }
+            | Self::Moved
+            | Self::Unprepared => false,
+        }
+    }
+
+    /// Whether this comes up while all is well, and mostly passes by itself: told only if it lasts.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Replacing | Self::Unfinished | Self::Silent { .. } | Self::Moved)
     }
 }
 

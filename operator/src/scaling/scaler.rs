@@ -20,7 +20,7 @@ use warren_messaging::{
     message::{Report, Role},
     topology::depths::Depths,
 };
-use warren_scaling::{Decision, Memory, Observation, Tier, Worker, decide};
+use warren_scaling::{Decision, Memory, Observation, Reason, Tier, Worker, decide};
 
 /// A depth that was read longer ago is not known any more.
 const DEPTH_FRESH: Duration = Duration::from_secs(3);
@@ -48,7 +48,6 @@ pub struct Scaler {
     /// When a decision was made last.
     pub decided: Option<Instant>,
     shown: Shown,
-    grew: Option<bool>,
     grown: Option<Instant>,
 }
 
@@ -67,7 +66,6 @@ impl Scaler {
             acting: Arc::default(),
             decided: None,
             shown: Shown::default(),
-            grew: None,
             grown: None,
         }
     }
@@ -128,7 +126,7 @@ impl Scaler {
     /// What can be told of it at `now`.
     pub fn view(&self, now: Instant) -> Option<View> {
         let backlog = self.read_within(DEPTH_FRESH + HICCUP, now);
-        Some(View { decision: self.shown.decision()?.clone(), backlog, trouble: self.acting.trouble() })
+        Some(View { decision: self.shown.decision()?.clone(), backlog, trouble: self.acting.trouble(now) })
     }
 
     /// Decides, and begins to carry it out. `at` counts from a fixed moment to `now`.
@@ -149,15 +147,17 @@ impl Scaler {
         let Title { namespace, name: pipeline } = &self.scaled.title;
         tracing::debug!(namespace, pipeline, ?seen, replicas = decision.replicas, "{}", decision.because);
         metrics.decided(&self.scaled.title, &seen, &decision, &self.memory);
-        if decision.replicas != replicas {
-            self.grown = (decision.replicas > replicas).then_some(now);
+        let (grows, shrinks) = (decision.replicas > replicas, decision.replicas < replicas);
+        let acts = grows || shrinks && self.acting.may_shrink(now);
+        if acts {
+            self.grown = grows.then_some(now);
             let intent = self.intent(&seen, &decision, now);
             tasks.spawn(self.acting.clone().act(intent, metrics.clone()));
-        } else {
+        } else if !shrinks && decision.reason != Reason::ScalingDown && !decision.reason.is_blind() {
+            // Otherwise fewer are wanted, or may be, in a moment.
             self.acting.settle();
         }
-        let changes = decision.replicas != replicas;
-        self.shown.take(decision, changes, now);
+        self.shown.take(decision, acts, now);
     }
 
     /// How many requests wait, if that was read so lately.
@@ -175,15 +175,15 @@ impl Scaler {
         workers
     }
 
-    fn intent(&mut self, seen: &Observation, decision: &Decision, decided: Instant) -> Intent {
+    fn intent(&self, seen: &Observation, decision: &Decision, decided: Instant) -> Intent {
         let change = self.change(seen, decision);
         let addresses = self.reports.addresses(&change.idle);
         Intent { scaled: self.scaled.clone(), change, addresses, cordon: self.cordon.clone(), decided }
     }
 
-    fn change(&mut self, seen: &Observation, decision: &Decision) -> Change {
+    fn change(&self, seen: &Observation, decision: &Decision) -> Change {
         let grows = decision.replicas > seen.replicas;
-        let turns = self.grew.replace(grows) != Some(grows) || seen.replicas == 0 || decision.replicas == 0;
+        let turns = self.acting.turns(grows) || seen.replicas == 0 || decision.replicas == 0;
         let names = |wanted: &dyn Fn(&Worker) -> bool| {
             seen.workers.iter().filter(|worker| wanted(worker)).map(|worker| worker.name.clone()).collect()
         };
@@ -193,6 +193,7 @@ impl Scaler {
             from: seen.replicas,
             to: decision.replicas,
             idle: names(&is_idle),
+            heard: names(&|_| true),
             starting: seen.starting(),
             because: decision.because.clone(),
             turns,

@@ -1,6 +1,6 @@
 //! All pipelines of one broker.
 
-use super::{PERIOD, Scaled, View, metrics::Metrics, orders::Orders, reports::News, scaler::Scaler};
+use super::{PERIOD, Scaled, Title, View, metrics::Metrics, orders::Orders, reports::News, scaler::Scaler};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
@@ -55,6 +55,11 @@ impl Scalers {
         Some(self.farewell(&scaler))
     }
 
+    /// Lets go whatever else has this name: a pipeline that was deleted, and made anew.
+    pub fn displace(&self, title: &Title, unless: Option<&str>) {
+        self.retain(|scaler| scaler.scaled.title != *title || Some(scaler.scaled.key.as_str()) == unless);
+    }
+
     fn farewell(&self, scaler: &Scaler) -> oneshot::Receiver<()> {
         self.metrics.forget(&scaler.scaled.title);
         let (unbound, told) = oneshot::channel();
@@ -65,8 +70,12 @@ impl Scalers {
 
     /// Lets all go but those with these keys.
     pub fn keep(&self, keys: &HashSet<String>) {
-        self.known().retain(|key, scaler| {
-            let stays = keys.contains(key);
+        self.retain(|scaler| keys.contains(&scaler.scaled.key));
+    }
+
+    fn retain(&self, stays: impl Fn(&Scaler) -> bool) {
+        self.known().retain(|_, scaler| {
+            let stays = stays(scaler);
             if !stays {
                 drop(self.farewell(scaler));
             }
@@ -90,11 +99,12 @@ impl Scalers {
         self.known().values().flat_map(|scaler| scaler.queues(now)).collect()
     }
 
-    /// The pipelines that are growing, by exchange, with the queues to ask for.
-    pub fn moving(&self) -> Vec<(String, Vec<String>)> {
+    /// The exchanges of pipelines that are growing, and the queues of all of them to ask for.
+    pub fn moving(&self) -> (BTreeSet<String>, Vec<String>) {
         let (now, known) = (Instant::now(), self.known());
-        let moving = known.values().filter(|scaler| scaler.is_moving(now));
-        moving.map(|scaler| (scaler.scaled.topology.exchange.clone(), scaler.queues(now))).collect()
+        let moving: Vec<_> = known.values().filter(|scaler| scaler.is_moving(now)).collect();
+        let exchanges = moving.iter().map(|scaler| scaler.scaled.topology.exchange.clone()).collect();
+        (exchanges, moving.iter().flat_map(|scaler| scaler.queues(now)).collect())
     }
 
     /// All exchanges, and whether anything was heard from their workers lately.
@@ -114,10 +124,11 @@ impl Scalers {
         self.metrics.looked(since.elapsed());
     }
 
-    /// Takes the depths of one pipeline's queues in, and decides on it.
-    pub fn see_one(&self, exchange: &str, asked: Vec<String>, depths: &Depths) {
+    /// Takes the depths of some pipelines' queues in, and decides on them.
+    pub fn see_some(&self, exchanges: &BTreeSet<String>, asked: Vec<String>, depths: &Depths) {
         let (now, asked) = (Instant::now(), asked.into_iter().collect::<BTreeSet<_>>());
-        for scaler in self.known().values_mut().filter(|scaler| scaler.scaled.topology.exchange == exchange) {
+        let mut known = self.known();
+        for scaler in known.values_mut().filter(|scaler| exchanges.contains(&scaler.scaled.topology.exchange)) {
             scaler.see(&asked, depths, now);
             scaler.decide(now, now.duration_since(self.epoch), &self.metrics, &self.tasks);
         }

@@ -7,7 +7,7 @@ use super::{
 use futures::StreamExt as _;
 use lapin::{Connection, Event, message::Delivery};
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -95,12 +95,17 @@ impl Watch {
         let Ok(report) = message::read(&delivery.data) else { return Ok(()) };
         let address = orders::address(&delivery.properties);
         let Some(queues) = self.scalers.hear(delivery.exchange.as_str(), report, address) else { return Ok(()) };
-        self.look_at(tools, delivery.exchange.as_str(), queues).await
+        self.look_at(tools, &[delivery.exchange.to_string()].into(), queues).await
     }
 
-    async fn look_at(&self, tools: &mut Tools<'_>, exchange: &str, queues: Vec<String>) -> Result<(), LinkError> {
+    async fn look_at(
+        &self,
+        tools: &mut Tools<'_>,
+        exchanges: &BTreeSet<String>,
+        queues: Vec<String>,
+    ) -> Result<(), LinkError> {
         let depths = tools.lanes.survey(tools.connection, &queues).await?;
-        self.scalers.see_one(exchange, queues, &depths);
+        self.scalers.see_some(exchanges, queues, &depths);
         Ok(())
     }
 
@@ -114,12 +119,13 @@ impl Watch {
         Ok(())
     }
 
-    /// Looks at those that grow.
+    /// Looks at those that grow, all at once: after an outage that may be every pipeline there is.
     async fn look_again(&self, tools: &mut Tools<'_>) -> Result<(), LinkError> {
-        for (exchange, queues) in self.scalers.moving() {
-            self.look_at(tools, &exchange, queues).await?;
+        let (exchanges, queues) = self.scalers.moving();
+        if exchanges.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.look_at(tools, &exchanges, queues).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     scaling::scaled,
-    site::{SECONDS, SOON, Site, kubeconfig_through, operator_with},
+    site::{SECONDS, SOON, Site, condition, kubeconfig_through, operator_with, pipeline},
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -51,27 +51,64 @@ async fn processors_that_may_not_be_ended_go_on_taking_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_goes_before_kubernetes_knows_who_is_idle() {
+async fn nobody_goes_before_kubernetes_knows_who_is_idle_and_has_done_what_it_was_told() {
     let Some(site) = Site::new("unheard").await else { return };
-    let scaling = |least: u32| json!({"minReplicas": least, "maxReplicas": 2, "idleSeconds": 0});
-    site.apply(&scaled("0s", scaling(2))).await;
-    let ready = |count: i64| move |object: &Value| object["status"]["readyReplicas"] == count;
-    site.namespace.get_when("deployment", "p-processor", "two", SOON, ready(2)).await;
+    let scaling = |least: u32| json!({"minReplicas": least, "maxReplicas": 3, "idleSeconds": 0});
+    site.apply(&scaled("0s", scaling(3))).await;
+    site.ready_processors(3).await;
     let Some(frozen) = site.namespace.cluster().freeze_controllers() else {
         return eprintln!("left out: nobody knows this cluster's controllers");
     };
     site.apply(&scaled("0s", scaling(1))).await;
-    let message = site.scaling_reason("ScalingRefused").await["message"].as_str().unwrap_or_default().to_owned();
-    assert!(message.contains("has not noted yet which of the processors are idle"), "{message}");
-    assert_eq!(site.processors().await, 2, "Kubernetes would choose by what it knew before");
+    site.scaling_refused("has not noted yet which of the processors are idle").await;
+    assert_eq!(site.processors().await, 3, "Kubernetes would choose by what it knew before");
+    site.namespace.kubectl(&["scale", "deployment", "p-processor", "--replicas=2"]).await.expect("is scaled");
+    site.scaling_refused("has not ended as many processors yet as it was told to").await;
+    assert_eq!(site.processors().await, 2, "nobody knows which one it will end");
     drop(frozen);
     site.processors_when("one", |processors| processors == 1).await;
-    let pod = site.namespace.get_when("deployment", "p-processor", "one", SOON, ready(1)).await;
+    let pod = site.ready_processors(1).await;
     assert_eq!(pod["status"]["replicas"], 1);
     site.nobody_was_stopped_busy().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_new_version_does_not_start_nobody_of_the_old_one_goes() {
+    let Some(site) = Site::new("stuck").await else { return };
+    let with_image = |least: u32, image: &str| {
+        let template = json!({"spec": {"containers": [{"name": "processor", "image": image}]}});
+        let scaling = json!({"minReplicas": least, "maxReplicas": 3, "idleSeconds": 0});
+        let handler = json!({"demo": {"delay": "0s"}});
+        pipeline("p", json!({"processor": {"handler": handler, "scaling": scaling, "template": template}}))
+    };
+    site.apply(&scaled("0s", json!({"minReplicas": 3, "maxReplicas": 3, "idleSeconds": 0}))).await;
+    site.ready_processors(3).await;
+    site.apply(&with_image(3, "registry.invalid/none:1")).await;
+    let two_versions = |object: &Value| object["status"]["updatedReplicas"] == 1 && object["status"]["replicas"] == 4;
+    site.namespace.get_when("deployment", "p-processor", "two versions", SOON, two_versions).await;
+    site.apply(&with_image(1, "registry.invalid/none:1")).await;
+    site.scaling_refused("processors of two versions run").await;
+    assert_eq!(site.processors().await, 3, "Kubernetes would end some of the old ones, busy or not");
+    site.apply(&scaled("0s", json!({"minReplicas": 1, "maxReplicas": 3, "idleSeconds": 0}))).await;
+    site.processors_when("one", |processors| processors == 1).await;
+    site.nobody_was_stopped_busy().await;
+}
+
 impl Site {
+    async fn ready_processors(&self, count: i64) -> Value {
+        let ready = |object: &Value| object["status"]["readyReplicas"] == count;
+        self.namespace.get_when("deployment", "p-processor", &format!("{count} ready"), SOON, ready).await
+    }
+
+    async fn scaling_refused(&self, why: &str) {
+        let wanted = |object: &Value| {
+            let condition = condition(object, "ScalingActive");
+            let message = condition["message"].as_str().unwrap_or_default();
+            condition["reason"] == "ScalingRefused" && message.contains(why)
+        };
+        self.namespace.get_when("pp", "p", why, SOON, wanted).await;
+    }
+
     /// Has the API server refuse every number of replicas here; the policy's name.
     async fn refuse_scaling(&self) -> String {
         let policy = format!("no-scaling-in-{}", self.namespace.name());

@@ -10,13 +10,12 @@ use crate::labels::{MANAGED_BY, MANAGED_BY_LABEL};
 use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// The annotation that Kubernetes goes by.
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// The cost of a pod that should go; others have none, which is 0.
 const LOW: &str = "-100";
-/// The label of the template that a pod loses when it should go. No selector has it.
+/// The label of the template that a pod loses when it should go. No selector of Warren's has it.
 const LABEL: &str = MANAGED_BY_LABEL;
 
 /// What a pod that should go has, for Kubernetes to find it first.
@@ -33,16 +32,11 @@ pub enum Mark {
 /// What a pod has of the mark.
 pub fn mark_of(pod: &Pod) -> Mark {
     let has_cost = pod.annotations().get(DELETION_COST).is_some_and(|cost| cost == LOW);
-    match (has_cost, is_unlabelled(pod)) {
+    match (has_cost, !pod.labels().contains_key(LABEL)) {
         (true, true) => Mark::Full,
         (false, false) => Mark::None,
         _ => Mark::Part,
     }
-}
-
-/// Whether the label is gone.
-pub fn is_unlabelled(pod: &Pod) -> bool {
-    !pod.labels().contains_key(LABEL)
 }
 
 /// The change that marks a pod, or takes the mark back.
@@ -51,22 +45,21 @@ pub fn patch(goes: bool) -> Value {
     json!({"metadata": {"annotations": {DELETION_COST: cost}, "labels": {LABEL: label}}})
 }
 
-/// How many pods of each ReplicaSet have no such label, if these are the ones without.
-pub fn unlabelled<'a>(pods: &'a [&Pod], without: &BTreeSet<String>) -> BTreeMap<&'a str, i32> {
-    let mut counts = BTreeMap::new();
-    for pod in pods {
-        let owner = pod.owner_references().iter().find(|owner| owner.kind == "ReplicaSet");
-        if let Some(owner) = owner {
-            *counts.entry(owner.name.as_str()).or_default() += i32::from(without.contains(&pod.name_any()));
-        }
-    }
-    counts
+/// The ReplicaSet that a pod belongs to.
+pub fn owner(pod: &Pod) -> Option<&str> {
+    let owner = pod.owner_references().iter().find(|owner| owner.kind == "ReplicaSet");
+    owner.map(|owner| owner.name.as_str())
 }
 
-/// Whether the controller has heard that so many pods of this ReplicaSet have no such label.
-pub fn has_noted(set: &ReplicaSet, unlabelled: i32) -> bool {
-    let status = set.status.as_ref();
-    status.is_some_and(|status| status.replicas - status.fully_labeled_replicas.unwrap_or(0) == unlabelled)
+/// Whether the controller has heard what labels these pods of its ReplicaSet have: as many as it counts lack one of the
+/// template's, ours or another that somebody has changed.
+pub fn has_noted<'a>(set: &ReplicaSet, pods: impl IntoIterator<Item = &'a Pod>) -> bool {
+    let template = set.spec.template.as_ref().and_then(|template| template.metadata.as_ref()?.labels.as_ref());
+    let has_all = |pod: &Pod| template.into_iter().flatten().all(|(name, value)| pod.labels().get(name) == Some(value));
+    let unlabelled = pods.into_iter().filter(|pod| !has_all(pod)).count();
+    set.status.as_ref().is_some_and(|status| {
+        usize::try_from(status.replicas - status.fully_labeled_replicas.unwrap_or(0)) == Ok(unlabelled)
+    })
 }
 
 #[cfg(test)]
@@ -100,7 +93,7 @@ mod tests {
     fn a_marked_pod_is_known_by_cost_and_label_until_the_mark_is_taken_back() {
         let mut pod = pod("a", "one");
         pod.annotations_mut().insert("other".into(), "stays".into());
-        assert_eq!(mark_of(&pod), Mark::None);
+        assert_eq!((mark_of(&pod), owner(&pod)), (Mark::None, Some("one")));
         let marked = patched(&pod, true);
         assert_eq!(mark_of(&marked), Mark::Full);
         assert_eq!(patched(&marked, false), pod);
@@ -118,15 +111,27 @@ mod tests {
 
     #[test]
     fn the_controller_knows_them_when_its_count_of_labelled_pods_says_so() {
-        let pods = [pod("a", "one"), pod("b", "one"), pod("c", "two")];
-        let pods = pods.each_ref();
-        let counts = unlabelled(&pods, &["a".to_owned()].into());
-        assert_eq!(counts, BTreeMap::from([("one", 1), ("two", 0)]));
-        let set = |status: Value| serde_json::from_value(json!({"metadata": {}, "status": status})).expect("is a set");
-        assert!(!has_noted(&set(json!({"replicas": 2, "fullyLabeledReplicas": 2})), 1));
-        assert!(has_noted(&set(json!({"replicas": 2, "fullyLabeledReplicas": 1})), 1));
-        assert!(has_noted(&set(json!({"replicas": 1})), 1), "no pod is counted");
-        assert!(!has_noted(&set(json!({"replicas": 2, "fullyLabeledReplicas": 0})), 1), "one of an earlier time");
-        assert!(!has_noted(&serde_json::from_value(json!({"metadata": {}})).expect("is a set"), 0));
+        let pods = [patched(&pod("a", "one"), true), pod("b", "one")];
+        let set = |status: Value| {
+            let template = json!({"metadata": {"labels": {LABEL: MANAGED_BY}}});
+            let spec = json!({"selector": {}, "template": template});
+            serde_json::from_value(json!({"metadata": {}, "spec": spec, "status": status})).expect("is a set")
+        };
+        assert!(!has_noted(&set(json!({"replicas": 2, "fullyLabeledReplicas": 2})), &pods));
+        assert!(has_noted(&set(json!({"replicas": 2, "fullyLabeledReplicas": 1})), &pods));
+        assert!(!has_noted(&set(json!({"replicas": 2})), &pods), "one of an earlier time");
+        assert!(has_noted(&set(json!({"replicas": 1})), &pods[..1]), "no pod is counted");
+        assert!(!has_noted(&serde_json::from_value(json!({"metadata": {}})).expect("is a set"), &[]));
+    }
+
+    #[test]
+    fn a_label_that_somebody_else_has_changed_is_expected_to_be_missed() {
+        let mut odd = pod("b", "one");
+        odd.labels_mut().insert("team".into(), "other".into());
+        let template = json!({"metadata": {"labels": {LABEL: MANAGED_BY, "team": "ours"}}});
+        let status = json!({"replicas": 2, "fullyLabeledReplicas": 0});
+        let set = json!({"metadata": {}, "spec": {"selector": {}, "template": template}, "status": status});
+        let set = serde_json::from_value(set).expect("is a set");
+        assert!(has_noted(&set, &[patched(&pod("a", "one"), true), odd]));
     }
 }

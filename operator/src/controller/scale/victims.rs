@@ -45,6 +45,8 @@ pub struct Choice {
     pub unmark: Vec<String>,
     /// Pods that go.
     pub going: BTreeSet<String>,
+    /// A pod that is not ready and because of which nobody goes.
+    pub blocked_by: Option<String>,
 }
 
 /// Chooses at most `leaving` of `pods`, of which the `idle` ones are known to take nothing more.
@@ -55,13 +57,14 @@ pub fn choose(pods: &[Candidate], leaving: u32, idle: &BTreeSet<String>) -> Choi
     for pod in pods {
         stages.entry(pod.stage).or_default().push(pod);
     }
-    let mut going: Vec<&Candidate> = Vec::new();
-    for pods in stages.values_mut() {
+    let (mut going, mut blocked_by): (Vec<&Candidate>, _) = (Vec::new(), None);
+    for (stage, pods) in &mut stages {
         // Those with a mark first: they cost no call.
         pods.sort_by_key(|pod| (!may_go(pod), pod.mark != Mark::Full, Reverse(&pod.name)));
         let missing = (leaving as usize).saturating_sub(going.len());
         going.extend(pods.iter().filter(|pod| may_go(pod)).take(missing));
-        if pods.iter().any(|pod| !may_go(pod)) {
+        if let Some(pod) = pods.iter().find(|pod| !may_go(pod)) {
+            blocked_by = (missing > 0 && going.is_empty() && *stage < Stage::Ready).then(|| pod.name.clone());
             break;
         }
     }
@@ -74,6 +77,7 @@ pub fn choose(pods: &[Candidate], leaving: u32, idle: &BTreeSet<String>) -> Choi
         mark: names(&|pod| goes(pod) && pod.mark != Mark::Full),
         unmark: names(&|pod| !goes(pod) && pod.mark != Mark::None),
         going: going.clone(),
+        blocked_by,
     }
 }
 
@@ -98,11 +102,16 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
+    fn chosen(mark: &[&str], unmark: &[&str], going: &[&str]) -> Choice {
+        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Choice { mark: own(mark), unmark: own(unmark), going: names(going), blocked_by: None }
+    }
+
     #[test]
     fn idle_pods_go_and_no_more_than_there_are() {
         let pods = ["a", "b", "c"].map(|name| pod(name, Stage::Ready));
         let choice = choose(&pods, 2, &names(&["a", "c"]));
-        assert_eq!(choice, Choice { mark: vec!["a".into(), "c".into()], unmark: vec![], going: names(&["a", "c"]) });
+        assert_eq!(choice, chosen(&["a", "c"], &[], &["a", "c"]));
         assert_eq!(choose(&pods, 3, &names(&["a"])).going, names(&["a"]));
     }
 
@@ -119,26 +128,31 @@ mod tests {
         let idle = names(&["a"]);
         for stage in [Stage::Unscheduled, Stage::Pending, Stage::Unready] {
             let pods = [pod("a", Stage::Ready), pod("b", stage)];
-            assert_eq!(choose(&pods, 1, &idle), Choice::default(), "one that is {stage:?} may have a request");
+            let blocked = Choice { blocked_by: Some("b".into()), ..Choice::default() };
+            assert_eq!(choose(&pods, 1, &idle), blocked, "one that is {stage:?} may have a request");
         }
         let pods = [pod("a", Stage::Ready), pod("b", Stage::Pending), stuck("c", Stage::Pending)];
-        assert_eq!(choose(&pods, 2, &idle), Choice { mark: vec!["c".into()], unmark: vec![], going: names(&["c"]) });
+        assert_eq!(choose(&pods, 2, &idle), chosen(&["c"], &[], &["c"]));
+        let pods = [pod("a", Stage::Ready), pod("b", Stage::Pending)];
+        assert_eq!(choose(&pods, 0, &idle), Choice::default(), "nobody is to go");
+        let busy = ["a", "b"].map(|name| pod(name, Stage::Ready));
+        assert_eq!(choose(&busy, 1, &names(&[])), Choice::default(), "nothing is wrong with those that work");
     }
 
     #[test]
     fn an_idle_pod_that_is_not_ready_goes_first() {
         let pods = [pod("a", Stage::Ready), pod("b", Stage::Unready)];
         let choice = choose(&pods, 1, &names(&["a", "b"]));
-        assert_eq!(choice, Choice { mark: vec!["b".into()], unmark: vec![], going: names(&["b"]) });
+        assert_eq!(choice, chosen(&["b"], &[], &["b"]));
     }
 
     #[test]
     fn marks_of_an_earlier_time_are_used_or_taken_back() {
         let pods = [pod("a", Stage::Ready), marked("b", Mark::Full), marked("c", Mark::Full)];
         let choice = choose(&pods, 1, &names(&["a", "b"]));
-        assert_eq!(choice, Choice { mark: vec![], unmark: vec!["c".into()], going: names(&["b"]) });
+        assert_eq!(choice, chosen(&[], &["c"], &["b"]));
         let pods = [marked("a", Mark::Part), marked("b", Mark::Part)];
         let choice = choose(&pods, 1, &names(&["b"]));
-        assert_eq!(choice, Choice { mark: vec!["b".into()], unmark: vec!["a".into()], going: names(&["b"]) });
+        assert_eq!(choice, chosen(&["b"], &["a"], &["b"]));
     }
 }

@@ -9,7 +9,7 @@ fn addresses(names: &[&str]) -> BTreeMap<String, String> {
 }
 
 fn change(from: u32, to: u32, idle: &[&str]) -> Change {
-    Change { from, to, idle: names(idle), starting: 0, because: String::new(), turns: false }
+    Change { from, to, idle: names(idle), heard: names(idle), starting: 0, because: String::new(), turns: false }
 }
 
 fn worker(name: &str, in_flight: u64, draining: bool) -> Worker {
