@@ -29,12 +29,6 @@ const LOSS_POLL: Duration = Duration::from_millis(500);
 /// sends no basic.cancel; the new quorum queue shows the old consumer, and requests assigned to it that never arrive.
 /// Nothing tells the worker, and quorum queues refuse `x-cancel-on-ha-failover`.
 const RENEWAL: Duration = Duration::from_secs(15);
-/// RabbitMQ hands a quorum queue at most so many commands of a channel at once (`quorum_commands_soft_limit`), keeps what
-/// comes beyond them in the channel, and forgets that when the channel is closed.
-const AT_ONCE: u16 = 32;
-/// How long those may take.
-const ROUND: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// Consumes the request queue, connection after connection.
 pub(crate) struct ConsumeSession<H> {
@@ -76,13 +70,9 @@ impl<H: Handler> ConsumeSession<H> {
             let mut held = self.unsubscribe(&channel, deliveries).await?;
             match turn {
                 // Only by this does RabbitMQ give back what it holds for the channel and never delivered.
-                Turn::Idle if held.is_empty() => {
-                    self.arrive().await;
-                    channel = self.reopen(&channel, connection).await?;
-                }
+                Turn::Idle if held.is_empty() => channel = self.reopen(&channel, connection).await?,
                 // What slipped in is run, and then this worker is not idle.
                 Turn::Ordered if held.is_empty() => {
-                    self.arrive().await;
                     channel = self.reopen(&channel, connection).await?;
                     self.hold(&channel, &mut orders, stop).await?;
                 }
@@ -168,7 +158,7 @@ impl<H: Handler> ConsumeSession<H> {
     /// A stream that ends by itself was cancelled by the broker.
     fn lease(&self, next: Option<lapin::Result<Delivery>>, channel: &Channel) -> Result<Lease, LinkError> {
         let delivery = next.ok_or_else(|| LinkError::Cancelled { queue: self.queue.clone() })?;
-        Ok(Lease::new(delivery?, channel, &self.worker.acked))
+        Ok(Lease::new(delivery?, channel))
     }
 
     /// Room for work, or `None` when the process wants to stop. There is mostly room at once: there are as many
@@ -230,7 +220,7 @@ impl<H: Handler> ConsumeSession<H> {
         channel.basic_cancel(deliveries.tag(), BasicCancelOptions::default()).await?;
         let mut held = Vec::new();
         while let Some(delivery) = deliveries.next().await {
-            held.push(Lease::new(delivery?, channel, &self.worker.acked));
+            held.push(Lease::new(delivery?, channel));
         }
         Ok(held)
     }
@@ -243,15 +233,6 @@ impl<H: Handler> ConsumeSession<H> {
         }
         self.worker.tasks.close();
         self.worker.tasks.wait().await;
-        self.arrive().await;
-    }
-
-    /// Gives acknowledgements the time to get from the channel to the queue, before the channel is closed.
-    async fn arrive(&self) {
-        if self.worker.rules.queue_type == QueueType::Quorum && self.worker.capacity > AT_ONCE {
-            let rounds = u32::from(self.worker.capacity.div_ceil(AT_ONCE));
-            self.worker.acked.be((ROUND * rounds).min(LONGEST_WAIT)).await;
-        }
     }
 }
 

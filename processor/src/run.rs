@@ -6,7 +6,6 @@ use crate::{
     cordon::Cordon,
     decision::Rules,
     health::{self, Health, Intake},
-    lease::LastAck,
     publishing::Publishing,
     tally::Tally,
     worker::Worker,
@@ -136,7 +135,6 @@ fn worker<H>(settings: &WorkerSettings, handler: H, health: &Health, cordon: Arc
         cordon,
         slots: Arc::new(Semaphore::new(settings.concurrency.into())),
         capacity: settings.concurrency,
-        acked: LastAck::default(),
         tasks: TaskTracker::new(),
     }
 }

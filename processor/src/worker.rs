@@ -5,7 +5,7 @@ use crate::{
     attempt::attempt,
     cordon::Cordon,
     decision::{Action, End, Received, Rules, Settlement, Triage, settle, triage},
-    lease::{LastAck, Lease},
+    lease::Lease,
     publishing::{Publishing, Unpublished, Worth},
     tally::Tally,
 };
@@ -32,7 +32,6 @@ pub(crate) struct Worker<H> {
     /// keeps its permit.
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) capacity: u16,
-    pub(crate) acked: LastAck,
     pub(crate) tasks: TaskTracker,
 }
 

@@ -98,7 +98,7 @@ async fn a_worker_whose_broker_is_away_stops_at_once() {
 
 #[tokio::test]
 async fn what_ends_all_at_once_while_it_stops_is_acknowledged_to_the_last() {
-    const MANY: u32 = 150;
+    const MANY: u32 = 300;
     let pipeline = Pipeline::declared().await;
     let (handler, mut gate) = gated();
     let worker = Embedded::start(&pipeline, handler, &[&format!("--concurrency={MANY}")]);
@@ -111,8 +111,10 @@ async fn what_ends_all_at_once_while_it_stops_is_acknowledged_to_the_last() {
     let stopping = tokio::spawn(worker.stop());
     gate.open();
     stopping.await.expect("stops");
-    for _ in 0..MANY {
-        pipeline.result().await;
-    }
-    pipeline.settles_at(&pipeline.topology.requests(), 0).await;
+    pipeline.request(MANY, "0").await;
+    let (handler, mut gate) = gated();
+    let other = Embedded::start(&pipeline, handler, &["--concurrency=1"]);
+    assert_eq!(gate.begins().await, MANY.to_string(), "what came back would come first");
+    gate.open();
+    other.stop().await;
 }
