@@ -4,9 +4,11 @@
 //! stream itself is not changed by reading.
 
 mod entry;
+mod range;
 mod tail;
 
 pub use entry::Entry;
+pub use range::Range;
 
 use crate::{
     broker::Broker,
@@ -20,6 +22,7 @@ use lapin::{
     options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions},
     types::{AMQPValue, FieldTable},
 };
+use range::{Place, SKEW};
 use std::time::Duration;
 use tail::Tail;
 
@@ -28,9 +31,6 @@ use tail::Tail;
 const PREFETCH: u16 = 64;
 /// After how many requests the broker is told so.
 const ACK_EVERY: u32 = 32;
-/// By how much the clocks of senders and of the broker may differ: the stream is looked up by the broker's, in parts,
-/// and the range is of the senders' times.
-const SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// How long a connection may take to close.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long the first request may take. Nothing comes of an empty stream, or if the broker's clock knows of none in the
@@ -65,17 +65,6 @@ impl From<lapin::Error> for JournalError {
     fn from(error: lapin::Error) -> Self {
         Self::Link(error.into())
     }
-}
-
-/// Which part of a journal is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    /// What was published at this time, to the second, or later.
-    pub since: Timestamp,
-    /// And not later than this.
-    pub until: Timestamp,
-    /// The place in the stream to begin at, or at what is left after it: for going on where reading ended.
-    pub resume_at: Option<u64>,
 }
 
 /// A range that is being read, over a connection of its own.
@@ -218,19 +207,23 @@ impl Reader {
 
     /// Where the range ends for requests that do not tell when they were published.
     async fn until_offset(&mut self, tail: Tail) -> Result<u64, JournalError> {
-        if self.until_offset.is_none() {
-            // The stream is looked up by whole seconds, and the range includes its last.
-            self.until_offset = Some(self.first_after(SignedDuration::from_secs(1), tail).await?);
+        if let Some(offset) = self.until_offset {
+            return Ok(offset);
         }
-        Ok(self.until_offset.unwrap_or_default())
+        // The stream is looked up by whole seconds, and the range includes its last.
+        let offset = self.first_after(SignedDuration::from_secs(1), tail).await?;
+        self.until_offset = Some(offset);
+        Ok(offset)
     }
 
     /// Where no clock can be so wrong that something of the range comes.
     async fn beyond_offset(&mut self, tail: Tail) -> Result<u64, JournalError> {
-        if self.beyond_offset.is_none() {
-            self.beyond_offset = Some(self.first_after(SKEW, tail).await?);
+        if let Some(offset) = self.beyond_offset {
+            return Ok(offset);
         }
-        Ok(self.beyond_offset.unwrap_or_default())
+        let offset = self.first_after(SKEW, tail).await?;
+        self.beyond_offset = Some(offset);
+        Ok(offset)
     }
 
     /// The first place that was written, by the broker's clock, so long after the range or later.
@@ -238,25 +231,6 @@ impl Reader {
         let after = self.range.until.checked_add(time).unwrap_or(Timestamp::MAX);
         let later = tail::first(&self.connection, &self.stream, Offset::Time(after)).await?;
         Ok(later.unwrap_or(tail.last + 1))
-    }
-}
-
-/// How a request lies to a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Within,
-    Outside,
-    /// So far behind it that nothing more of it will come.
-    Beyond,
-}
-
-impl Range {
-    fn place(&self, at: Timestamp) -> Place {
-        // Messages tell their time in whole seconds.
-        if at.as_second() >= self.since.as_second() && at <= self.until {
-            return Place::Within;
-        }
-        if at.duration_since(self.until) > SKEW { Place::Beyond } else { Place::Outside }
     }
 }
 
@@ -306,25 +280,4 @@ async fn subscribe(connection: &Connection, stream: &str, from: Offset) -> lapin
     let consuming = channel.basic_consume(stream.into(), "".into(), BasicConsumeOptions::default(), arguments);
     let consumer = consuming.await?;
     Ok((channel, consumer))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_range_is_of_whole_seconds_and_ends_when_no_clock_can_be_that_wrong() {
-        let time = |text: &str| text.parse::<Timestamp>().expect("is a time");
-        let range =
-            Range { since: time("2026-11-20T10:00:00.5Z"), until: time("2026-11-20T11:00:00Z"), resume_at: None };
-        for (at, place) in [
-            ("2026-11-20T09:59:59Z", Place::Outside),
-            ("2026-11-20T10:00:00Z", Place::Within),
-            ("2026-11-20T11:00:00Z", Place::Within),
-            ("2026-11-20T11:05:00Z", Place::Outside),
-            ("2026-11-20T11:05:01Z", Place::Beyond),
-        ] {
-            assert_eq!(range.place(time(at)), place, "{at}");
-        }
-    }
 }

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use warren_messaging::topology::Topology;
 use warren_testkit::{
-    broker, eventually, free_port,
+    broker::{self, Vhost},
+    eventually, free_port,
     postgres::{self, Database, database_on},
     program::Program,
     proxy::Proxy,
@@ -161,13 +162,7 @@ fn an_address_that_cannot_be_read_is_refused_without_being_repeated() {
 /// As when a firewall drops packets: nobody hears that anything is wrong.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_swallows_everything_is_noticed_and_heals() {
-    let vhost = broker::vhost("swallowed").await;
-    declare_on(&vhost.url(), &Topology::named("p")).await;
-    let database = fresh().await;
-    let (network, url) = behind_a_proxy(&database).await;
-    // The store of the fixture is not used.
-    let web = Web::start_on(&vhost.url(), &["--postgres-url", &url]).await;
-    web.ready().await;
+    let Behind { vhost, database: _database, network, web } = Behind::new("swallowed").await;
     let id = web.submit(json!(1)).await;
     // The poll finds a connection to the database open; what comes after it has to open another.
     web.record(&id).await;
@@ -191,24 +186,32 @@ async fn a_network_that_swallows_everything_is_noticed_and_heals() {
     web.submit(json!(2)).await;
 }
 
-/// Where the database is reached, and the address by that way.
-async fn behind_a_proxy(database: &Database) -> (Proxy, String) {
-    let url = database.url();
-    let (_, place) = url.split_once('@').expect("has a user");
-    let network = Proxy::start(place.split('/').next().expect("a host and port"));
-    let url = network.url(&url);
-    (network, url)
+/// A web side whose line to its database can be broken.
+struct Behind {
+    vhost: Vhost,
+    database: Database,
+    network: Proxy,
+    web: Web,
+}
+
+impl Behind {
+    async fn new(label: &str) -> Self {
+        let (vhost, database) = (broker::vhost(label).await, fresh().await);
+        declare_on(&vhost.url(), &Topology::named("p")).await;
+        let url = database.url();
+        let (_, place) = url.split_once('@').expect("has a user");
+        let network = Proxy::start(place.split('/').next().expect("a host and port"));
+        // The store of the fixture is not used.
+        let web = Web::start_on(&vhost.url(), &["--postgres-url", &network.url(&url)]).await;
+        web.ready().await;
+        Self { vhost, database, network, web }
+    }
 }
 
 /// As when the database's machine is gone and its address leads to another.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_fall_silent_while_they_are_read_from_are_replaced() {
-    let vhost = broker::vhost("silent").await;
-    declare_on(&vhost.url(), &Topology::named("p")).await;
-    let database = fresh().await;
-    let (network, url) = behind_a_proxy(&database).await;
-    let web = Web::start_on(&vhost.url(), &["--postgres-url", &url]).await;
-    web.ready().await;
+    let Behind { vhost: _vhost, database, network, web } = Behind::new("silent").await;
     let id = web.submit(json!(1)).await;
     let mut other = PgConnection::connect(&database.url()).await.expect("connects");
     let mut holding = other.begin().await.expect("begins");

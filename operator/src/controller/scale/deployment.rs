@@ -71,9 +71,7 @@ impl DeploymentFleet {
 
     /// Makes sure that those that go are idle, and that Kubernetes knows them; what may be done then.
     async fn prepare(&self, change: &Change) -> Result<Done, FleetError> {
-        // One that no ReplicaSet owns, as somebody may keep for a look at it, is not Kubernetes' to end.
-        let listed = self.pods().list(&ListParams::default().labels(&self.selector)).await?;
-        let mut pods: Vec<_> = listed.items.into_iter().filter(|pod| is_active(pod) && owner(pod).is_some()).collect();
+        let mut pods = self.active().await?;
         let now = Timestamp::now();
         let candidates: Vec<_> = pods.iter().map(|pod| candidate(pod, change, now)).collect();
         let present = count(pods.len());
@@ -91,6 +89,12 @@ impl DeploymentFleet {
             marked.unwrap_or(Err(FleetError::Unnoted))?;
         }
         Ok(Done { replicas: staying.clamp(change.to, change.from), going: choice.going })
+    }
+
+    /// The Pods that count. One that no ReplicaSet owns, as somebody may keep for a look at it, is not Kubernetes' to end.
+    async fn active(&self) -> kube::Result<Vec<Pod>> {
+        let listed = self.pods().list(&ListParams::default().labels(&self.selector)).await?;
+        Ok(listed.items.into_iter().filter(|pod| is_active(pod) && owner(pod).is_some()).collect())
     }
 
     /// Marks those that go, and waits until Kubernetes knows of it. Old marks are taken back, and known to be, before: new
