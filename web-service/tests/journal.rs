@@ -210,7 +210,7 @@ async fn two_replicas_do_not_take_a_long_way_through_the_journal_from_each_other
     let (vhost, store) = (broker::vhost("long-way").await, TestStore::new(StoreKind::Postgres).await);
     declare_on(&vhost.url(), &kept()).await;
     for batch in 0..10 {
-        let names = (0..500).map(|number| format!("r{batch}-{number}"));
+        let names = (0..600).map(|number| format!("r{batch}-{number}"));
         join_all(names.map(|name| async { foreign(&vhost, &{ name }, 48).await })).await;
     }
     let broker: warren_messaging::broker::Broker = vhost.url().parse().expect("is an address");
