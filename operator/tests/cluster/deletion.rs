@@ -2,14 +2,21 @@
 
 use super::site::{SECONDS, SOON, Site, pipeline};
 use serde_json::{Value, json};
-use std::time::Duration;
-use warren_testkit::eventually;
+use std::{process::Command, time::Duration};
+use warren_testkit::{eventually, program::Program};
 
 /// Longer than the operator tries to reach a broker that is gone.
 const GIVEN_UP: Duration = Duration::from_secs(100);
 
 async fn delete(site: &Site, name: &str) {
     site.namespace.kubectl(&["delete", "pp", name, "--wait=false"]).await.expect("is deleted");
+}
+
+fn following_the_log(site: &Site, of: &str) -> Command {
+    let mut kubectl = Command::new("kubectl");
+    kubectl.arg("--kubeconfig").arg(site.namespace.cluster().kubeconfig());
+    kubectl.args(["--namespace", site.namespace.name(), "logs", "--follow", of]);
+    kubectl
 }
 
 fn with_policy(policy: &str) -> String {
@@ -110,6 +117,8 @@ async fn work_that_has_begun_ends_before_empty_classic_queues_are_removed() {
         if record["status"] == "started" { Ok(()) } else { Err(record.to_string()) }
     })
     .await;
+    // Printed if the test fails: the Pod is gone by then.
+    let _processor = Program::start(following_the_log(&site, "deployment/p-processor"));
     delete(&site, "p").await;
     site.namespace.gone("pp", "p", SOON).await;
     assert_eq!(site.vhost.queues().await, []);
