@@ -134,9 +134,14 @@ impl Acting {
                     if !error.is_in_doubt() {
                         cordon.release(&addresses, &BTreeSet::new()).await;
                     }
+                    let (said, before) = (Chain(&error).to_string(), self.said());
                     let pause = self.failed(&error, grows, Instant::now());
-                    let error = Chain(&error).to_string();
-                    tracing::warn!(namespace, pipeline, from, to, ?pause, "{error}; trying again");
+                    // Once per cause: what passes by itself is tried each second.
+                    if before.as_ref() == Some(&said) {
+                        tracing::debug!(namespace, pipeline, from, to, ?pause, "{said}; trying again");
+                    } else {
+                        tracing::warn!(namespace, pipeline, from, to, ?pause, "{said}; trying again");
+                    }
                 }
             }
         }
@@ -147,6 +152,11 @@ impl Acting {
         let mut state = self.state();
         state.is_acting = false;
         state.trouble.take_if(|trouble| trouble.is_passing);
+    }
+
+    /// What changes have failed with, told or not.
+    fn said(&self) -> Option<String> {
+        self.state().trouble.as_ref().map(|trouble| trouble.said.clone())
     }
 
     fn written(&self, replicas: u32, grew: bool, now: Instant) {
