@@ -15,9 +15,21 @@ pub struct Broker {
     pub url: BrokerUrl,
     /// Trusted besides the system's own certificate authorities; of no meaning for `amqp://`.
     pub ca: Option<CaBundle>,
+    /// Under which name its host is looked for first, if not under its own: what a name leads to may depend on where it
+    /// is looked up, and an address be written for another place. Its certificate bears the own one all the same.
+    pub looked_up_as: Option<String>,
 }
 
 impl Broker {
+    /// `host:port` of where it is looked for, for messages.
+    #[must_use]
+    pub fn host_and_port(&self) -> String {
+        match &self.looked_up_as {
+            Some(name) => format!("{name}:{}", self.url.port()),
+            None => self.url.host_and_port(),
+        }
+    }
+
     /// How to begin TLS; `None` for `amqp://`. lapin's own way does without a bundle's authorities where the system has
     /// none, as in an image without the package ca-certificates; this one only wants either.
     pub(crate) fn tls(&self) -> io::Result<Option<RustlsConnector>> {
@@ -33,7 +45,7 @@ impl Broker {
 /// A broker that the system's certificate authorities vouch for, if it speaks TLS.
 impl From<BrokerUrl> for Broker {
     fn from(url: BrokerUrl) -> Self {
-        Self { url, ca: None }
+        Self { url, ca: None, looked_up_as: None }
     }
 }
 

@@ -62,6 +62,18 @@ impl BrokerUrl {
         format!("{}:{}", authority.host, authority.port)
     }
 
+    /// The host's name or address, without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.0.authority.host
+    }
+
+    /// The port; the scheme's own where the address says none.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.0.authority.port
+    }
+
     /// The user name, for messages.
     #[must_use]
     pub fn user(&self) -> &str {

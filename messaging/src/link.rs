@@ -29,7 +29,6 @@ use lapin::{
     Connection, ConnectionProperties,
     runtime::default_runtime,
     tcp::{AsyncTcpStream, RustlsConnector},
-    uri::{AMQPAuthority, AMQPUri},
 };
 use std::{
     future::Future,
@@ -221,39 +220,54 @@ pub fn outlived(connection: &Connection) -> impl Future<Output = ()> + Send + us
 /// answer in time.
 pub async fn connect(broker: &Broker, name: &str, frames: Frames) -> Result<Connection, LinkError> {
     let tls = broker.tls().map_err(|source| LinkError::NoAuthorities { source })?;
-    let mut uri = broker.url.to_uri();
-    uri.query.frame_max = Some(frames.bytes());
     let socket = Socket::default();
     let guard = socket.guard();
-    match tokio::time::timeout(CONNECT_TIMEOUT, open(uri, name, tls, socket)).await {
+    match tokio::time::timeout(CONNECT_TIMEOUT, open(broker, name, frames, tls, socket)).await {
         Ok(Ok(connection)) => {
             guard.give_up();
             Ok(connection)
         }
-        Ok(Err(error)) => Err(LinkError::from_connect(&broker.url, error)),
-        Err(_) => Err(LinkError::NoAnswer { broker: broker.url.host_and_port() }),
+        Ok(Err(error)) => Err(LinkError::from_connect(broker, error)),
+        Err(_) => Err(LinkError::NoAnswer { broker: broker.host_and_port() }),
     }
 }
 
-async fn open(uri: AMQPUri, name: &str, tls: Option<RustlsConnector>, socket: Socket) -> lapin::Result<Connection> {
+async fn open(
+    broker: &Broker,
+    name: &str,
+    frames: Frames,
+    tls: Option<RustlsConnector>,
+    socket: Socket,
+) -> lapin::Result<Connection> {
+    let mut uri = broker.url.to_uri();
+    uri.query.frame_max = Some(frames.bytes());
+    let place = (place(broker).await, broker.url.port());
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let connecting = Connection::connector(
         uri,
         default_runtime()?,
         async move |uri, runtime| {
-            let AMQPAuthority { host, port, .. } = uri.authority;
-            let plain = AsyncTcpStream::connect(&runtime, runtime.to_socket_addrs((host.clone(), port))).await?;
+            let plain = AsyncTcpStream::connect(&runtime, runtime.to_socket_addrs(place.clone())).await?;
             if let AsyncTcpStream::Plain(stream) = &plain {
                 socket.remember(stream.get_ref())?;
             }
             match &tls {
                 None => Ok(plain),
-                Some(tls) => Ok(plain.into_rustls(tls, &host).await?),
+                Some(tls) => Ok(plain.into_rustls(tls, &uri.authority.host).await?),
             }
         },
         properties,
     );
     connecting.await
+}
+
+/// The name by which the host is reached: the one under which it is looked for first, or where nothing is called that its
+/// own.
+async fn place(broker: &Broker) -> String {
+    match &broker.looked_up_as {
+        Some(name) if tokio::net::lookup_host((name.as_str(), broker.url.port())).await.is_ok() => name.clone(),
+        _ => broker.url.host().to_owned(),
+    }
 }
 
 /// 0.1 s, 0.2 s, … 5 s, then 5 s for ever, each with up to as much again by chance, so that a thousand workers

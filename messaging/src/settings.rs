@@ -150,7 +150,11 @@ impl BrokerSettings {
     #[must_use]
     pub fn broker(&self) -> Broker {
         let given = self.amqp_url.as_ref().or(self.cloudamqp_url.as_ref());
-        Broker { url: given.expect("clap demands one of the two").clone(), ca: self.amqp_ca_pem.clone() }
+        Broker {
+            url: given.expect("clap demands one of the two").clone(),
+            ca: self.amqp_ca_pem.clone(),
+            looked_up_as: None,
+        }
     }
 
     /// The topology to work on, as far as every worker needs to know it: names and queue type, but no retry tiers.

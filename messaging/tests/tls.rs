@@ -22,7 +22,7 @@ impl Site {
     fn broker(&self, scheme: &str, host: &str, ca: Option<&CaBundle>) -> Broker {
         let port = if scheme == "amqps" { self.port } else { self.node.amqp_port() };
         let url = format!("{scheme}://guest:guest@{host}:{port}/").parse().expect("is an address");
-        Broker { url, ca: ca.cloned() }
+        Broker { url, ca: ca.cloned(), looked_up_as: None }
     }
 }
 
@@ -65,6 +65,19 @@ impl Session for Idle {
         opened.stop.cancelled().await;
         Ok(())
     }
+}
+
+#[tokio::test]
+async fn a_host_may_be_looked_up_under_another_name_than_its_certificate_bears() {
+    let site = site().await;
+    for name in ["127.0.0.1", "no-such-name.invalid"] {
+        let broker = Broker { looked_up_as: Some(name.into()), ..site.broker("amqps", "localhost", Some(&site.ca)) };
+        connect(&broker, "test", Frames::Small).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    }
+    let nowhere = site.broker("amqp", "no-such-name.invalid", None);
+    let found = Broker { looked_up_as: Some("127.0.0.1".into()), ..nowhere.clone() };
+    connect(&found, "test", Frames::Small).await.expect("is found under the other name");
+    assert!(refusal(&nowhere).await.to_string().contains("no-such-name.invalid"));
 }
 
 #[tokio::test]

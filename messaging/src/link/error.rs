@@ -4,7 +4,7 @@ mod tls;
 
 mod closed;
 
-use crate::broker_url::BrokerUrl;
+use crate::broker::Broker;
 use lapin::{
     ErrorKind,
     protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError},
@@ -23,7 +23,7 @@ pub enum LinkError {
         source: lapin::Error,
     },
     /// Something accepted the connection and said nothing.
-    #[error("RabbitMQ at {broker} did not answer within 10 s: check that an AMQP port is meant, and its load")]
+    #[error("RabbitMQ at {broker} does not answer: check its load, and that an AMQP port is meant")]
     NoAnswer {
         /// `host:port`.
         broker: String,
@@ -175,17 +175,17 @@ pub enum LinkError {
 }
 
 impl LinkError {
-    pub(super) fn from_connect(url: &BrokerUrl, error: lapin::Error) -> Self {
-        let (broker, user) = (url.host_and_port(), url.user().to_owned());
+    pub(super) fn from_connect(to: &Broker, error: lapin::Error) -> Self {
+        let (broker, user) = (to.host_and_port(), to.url.user().to_owned());
         match error.kind() {
             ErrorKind::ProtocolError(amqp) if is_login(amqp.kind()) => {
                 Self::LoginRefused { broker, user, said: amqp.get_message().to_string() }
             }
             ErrorKind::ProtocolError(amqp) if is_vhost(amqp.kind()) => {
                 let said = amqp.get_message().to_string();
-                Self::VhostRefused { broker, user, vhost: url.vhost().to_owned(), said }
+                Self::VhostRefused { broker, user, vhost: to.url.vhost().to_owned(), said }
             }
-            _ => tls::refusal(url, error),
+            _ => tls::refusal(to, error),
         }
     }
 }

@@ -4,7 +4,10 @@ use super::{context::Context, digest::Digest, problem::Problem};
 use crate::crd::{self, ProcessingPipeline, broker::SecretKeyRef};
 use kube::ResourceExt as _;
 use serde_json::json;
-use warren_messaging::broker::{Broker, CaBundle};
+use warren_messaging::{
+    broker::{Broker, CaBundle},
+    broker_url::BrokerUrl,
+};
 
 /// What a pipeline's Secrets say.
 #[derive(Clone, Debug)]
@@ -57,7 +60,9 @@ impl Credentials {
             key: spec.secret_ref.key.clone(),
             source,
         })?;
-        let credentials = Self { broker: Broker { url, ca: certificates(spec, &ca)? }, values, store: None };
+        let looked_up_as = service(&url, &namespace);
+        let credentials =
+            Self { broker: Broker { url, ca: certificates(spec, &ca)?, looked_up_as }, values, store: None };
         context.note_broker(resource, &credentials.broker);
         Ok(credentials)
     }
@@ -121,6 +126,14 @@ impl Pinned {
     }
 }
 
+/// The Service that a Pod of `namespace`, where the workers run, may mean by this host: a name without a dot is first looked
+/// for in a Pod's own namespace (DNS for Services and Pods, Kubernetes). The operator's namespace is mostly another.
+fn service(url: &BrokerUrl, namespace: &str) -> Option<String> {
+    let host = url.host();
+    let is_one = !host.contains(['.', ':']) && host != "localhost";
+    is_one.then(|| format!("{host}.{namespace}.svc"))
+}
+
 /// The web side reads the rest, and says in its log and its readiness what is wrong with it.
 fn is_database_url(text: &str) -> bool {
     let text = text.trim();
@@ -164,6 +177,14 @@ mod tests {
         let rotated = credentials(["a", "1."], Some(["t", "9"])).pin(Some(&first));
         assert_eq!(rotated.broker(), first.broker());
         assert_eq!(rotated.broker_and_store(), "1..9");
+    }
+
+    #[test]
+    fn a_name_without_a_dot_is_a_service_beside_the_workers() {
+        let service = |url: &str| service(&url.parse().expect("an address"), "n");
+        assert_eq!(service("amqps://rabbitmq/v").as_deref(), Some("rabbitmq.n.svc"));
+        let elsewhere = ["amqp://rabbitmq.m", "amqp://localhost", "amqp://10.0.0.7", "amqp://[::1]:5673/"];
+        assert_eq!(elsewhere.map(service), [const { None }; 4]);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub async fn refuse_rival(resource: &ProcessingPipeline, ours: &Broker, context:
             // It keeps what it had: its workers may still run. One that never had a broker claims nothing.
             Err(_) => context.last_broker(other),
         };
-        if theirs.is_some_and(|theirs| is_same_vhost(&theirs.url, &ours.url)) {
+        if theirs.is_some_and(|theirs| is_same_vhost(&theirs, ours)) {
             let other = format!("{}/{}", other.namespace().unwrap_or_default(), other.name_any());
             return Err(Problem::ExchangeTaken { exchange: exchange(resource).into(), other });
         }

@@ -2,7 +2,7 @@
 
 use crate::crd::ProcessingPipeline;
 use kube::ResourceExt as _;
-use warren_messaging::broker_url::BrokerUrl;
+use warren_messaging::broker::Broker;
 
 /// Whether `other` has the better claim on an exchange that both name: it was created earlier, or in the same second
 /// under the smaller name.
@@ -24,8 +24,8 @@ pub fn exchange(pipeline: &ProcessingPipeline) -> &str {
 /// Whether two addresses lead to one virtual host of one broker. Two names of one host look like two brokers; AMQP
 /// has no identity to compare.
 #[must_use]
-pub fn is_same_vhost(one: &BrokerUrl, other: &BrokerUrl) -> bool {
-    (one.host_and_port(), one.vhost()) == (other.host_and_port(), other.vhost())
+pub fn is_same_vhost(one: &Broker, other: &Broker) -> bool {
+    (one.host_and_port(), one.url.vhost()) == (other.host_and_port(), other.url.vhost())
 }
 
 #[cfg(test)]
@@ -61,8 +61,11 @@ mod tests {
 
     #[test]
     fn the_login_does_not_matter_to_where_an_address_leads() {
-        let url = |text: &str| text.parse::<BrokerUrl>().expect("an address");
+        let url = |text: &str| text.parse::<Broker>().expect("an address");
         assert!(is_same_vhost(&url("amqp://a:b@h/"), &url("amqp://c:d@h:5672/%2f")));
         assert!(!is_same_vhost(&url("amqp://h/a"), &url("amqp://h/b")));
+        let elsewhere = Broker { looked_up_as: Some("h.n.svc".into()), ..url("amqp://h/a") };
+        assert!(!is_same_vhost(&url("amqp://h/a"), &elsewhere));
+        assert!(is_same_vhost(&url("amqp://h.n.svc/a"), &elsewhere));
     }
 }

@@ -111,7 +111,7 @@ fn address(pipeline: &Pipeline, site: &Site<'_>) -> Result<broker::Broker, Local
         secret: reference.name.clone(),
         source,
     })?;
-    Ok(broker::Broker { url, ca: certificates(pipeline, site)? })
+    Ok(broker::Broker { url, ca: certificates(pipeline, site)?, looked_up_as: None })
 }
 
 /// From the same places as the workers': the file's Secret, or the environment.

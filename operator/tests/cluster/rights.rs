@@ -11,6 +11,7 @@ use warren_testkit::{
     broker::{Vhost, vhost},
     cluster::{Namespace, reachable},
     eventually,
+    proxy::Proxy,
 };
 
 /// A verb on a resource of an API group.
@@ -36,7 +37,8 @@ async fn the_charts_role_allows_what_the_operator_does_and_nothing_else() {
     let release = Release::install(&cluster, &namespace).await;
     let host = reqwest::Url::parse(&vhost.url()).expect("a URL").port().expect("a port of its own");
     let network = reachable(format!("127.0.0.1:{host}"));
-    namespace.apply(&secret("rabbitmq", json!({"url": network.url(&vhost.url())}))).await.expect("is accepted");
+    let url = beside_the_workers(&namespace, &network, &vhost).await;
+    namespace.apply(&secret("rabbitmq", json!({"url": url}))).await.expect("is accepted");
     do_everything(&namespace, &vhost).await;
 
     let used = eventually("the audit log to be complete", SECONDS, async || {
@@ -53,6 +55,21 @@ async fn the_charts_role_allows_what_the_operator_does_and_nothing_else() {
     let missing: Vec<_> = used.difference(&granted).collect();
     assert!(missing.is_empty(), "used, and not granted by the chart: {missing:#?}");
     release.uninstall().await;
+}
+
+/// The broker's address by a Service of the pipeline's namespace, which is not the operator's.
+async fn beside_the_workers(namespace: &Namespace, network: &Proxy, vhost: &Vhost) -> String {
+    let (ip, port) = (network.address().ip(), network.address().port());
+    let ports = json!([{"name": "amqp", "port": port}]);
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "rabbitmq"},
+        "spec": {"clusterIP": "None", "ports": ports}});
+    let slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": "rabbitmq", "labels": {"kubernetes.io/service-name": "rabbitmq"}},
+        "endpoints": [{"addresses": [ip]}], "ports": ports});
+    for object in [service, slice] {
+        namespace.apply(&object.to_string()).await.expect("is accepted");
+    }
+    network.url(&vhost.url()).replace(&ip.to_string(), "rabbitmq")
 }
 
 /// Everything that an operator does, once.

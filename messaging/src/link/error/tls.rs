@@ -1,16 +1,16 @@
 //! What is wrong when RabbitMQ is there and TLS is not, or the other way round.
 
 use super::LinkError;
-use crate::broker_url::BrokerUrl;
+use crate::broker::Broker;
 use lapin::ErrorKind;
 use rustls::{CertificateError, Error as TlsError};
 use std::io;
 
 /// The failure to connect in words; whatever TLS has nothing to do with is [`LinkError::Unreachable`].
-pub(super) fn refusal(url: &BrokerUrl, source: lapin::Error) -> LinkError {
-    let broker = url.host_and_port();
+pub(super) fn refusal(to: &Broker, source: lapin::Error) -> LinkError {
+    let broker = to.host_and_port();
     match said(&source) {
-        None if !url.is_tls() && is_no_handshake(&source) => LinkError::NotAmqp { broker, source },
+        None if !to.url.is_tls() && is_no_handshake(&source) => LinkError::NotAmqp { broker, source },
         None => LinkError::Unreachable { broker, source },
         Some(TlsError::InvalidMessage(_)) => LinkError::NotTls { broker },
         Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
