@@ -8,7 +8,7 @@ mod size;
 mod template;
 mod web;
 
-pub use processor::{Handler, Processor, Scaling, ScalingTarget};
+pub use processor::{HANDLER, Handler, Processor, Scaling, ScalingTarget};
 pub use web::{Store, Web, WebReplicas};
 
 use crate::crd::{
@@ -213,6 +213,20 @@ mod tests {
         assert_eq!(pipeline.topology.journal, Some(journal));
         assert!(!pipeline.topology.web_managed);
         assert_eq!((pipeline.web, pipeline.processor), (None, None));
+    }
+
+    #[test]
+    fn what_is_meant_for_an_http_handler_is_not_taken_for_another_container() {
+        let template = json!({"spec": {"containers": [{"name": "processor"}, {"name": "handler"}]}});
+        let http = json!({"http": {"image": "i", "port": 8000}});
+        let invalid = validate(&resource(json!({"processor": {"handler": http, "template": template}})));
+        let text = invalid.expect_err("invalid")[0].to_string();
+        assert!(
+            text.starts_with("spec.processor.template.spec.containers[1]: the http handler is a sidecar"),
+            "{text}"
+        );
+        let demo = json!({"processor": {"handler": {"demo": {}}, "template": template}});
+        assert!(validate(&resource(demo)).is_ok(), "somebody's own");
     }
 
     #[test]

@@ -24,6 +24,9 @@ async fn a_memory_alarm_refuses_submits_instead_of_hanging_and_heals() {
     assert!(begun.elapsed() < Duration::from_secs(2), "took {:?}", begun.elapsed());
     assert!(detail.contains("free memory or disk there"), "{detail}");
     let readiness = web.get_json("/readyz").await;
+    assert_eq!(web.get("/readyz").await.status(), 503);
+    assert_eq!(web.get("/readyz?exclude=publishing").await.status(), 200, "clients are to hear of it from here");
+    assert_eq!(web.get("/readyz?exclude=everything").await.status(), 400);
     assert_eq!(readiness["results"], "ready", "what only reads is let be: {readiness}");
     set_memory_alarm(&node, false).await;
     web.ready().await;

@@ -3,15 +3,13 @@
 use super::{Images, environment, pod};
 use crate::{
     crd::handler::{ExecHandler, HttpHandler},
-    validate::Handler,
+    validate::{HANDLER, Handler},
 };
 use k8s_openapi::{
     api::core::v1::{Container, PodSpec, Probe, TCPSocketAction, VolumeMount},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-/// Name of an http handler's container.
-const HANDLER: &str = "handler";
 /// Name of the container that copies the processor into an exec handler's pod.
 const INSTALL: &str = "install";
 /// Volume and directory of the copied processor.
@@ -54,6 +52,9 @@ fn sidecar(http: &HttpHandler) -> Container {
 
 /// The command needs its own image around it, so the processor (a static binary) moves there.
 fn move_into_users_image(spec: &mut PodSpec, exec: &ExecHandler, images: &Images) {
+    // What a command leaves behind becomes a child of process 1, which has to take note of its end: the sandbox's own
+    // does, warren-processor would gather zombies until no process can be made any more.
+    spec.share_process_namespace = Some(true);
     spec.volumes.get_or_insert_default().push(pod::scratch(PROGRAM_VOLUME));
     spec.init_containers.get_or_insert_default().push(install(images));
     for container in &mut spec.containers {

@@ -81,7 +81,10 @@ fn container(pipeline: &Pipeline, web: &Web, images: &Images) -> Container {
         env: Some(environment::web(pipeline, web, HTTP_PORT)),
         ports: Some(vec![pod::port(HTTP, HTTP_PORT)]),
         liveness_probe: Some(pod::probe("/healthz", HTTP, 10, 3)),
-        readiness_probe: Some(pod::probe("/readyz", HTTP, 1, 3)),
+        // A version that cannot publish takes nobody's place, however long it tries.
+        startup_probe: Some(pod::probe("/readyz", HTTP, 1, i32::MAX)),
+        // Once it could, it stays reachable while the broker is away: clients get an honest 503, and results.
+        readiness_probe: Some(pod::probe("/readyz?exclude=publishing", HTTP, 1, 3)),
         resources: Some(pod::resources("100m", "64Mi", Some("512Mi"))),
         ..pod::container(Side::Web.container(), &images.web_service)
     };

@@ -70,7 +70,8 @@ pub struct ProcessorSpec {
     pub scaling: Scaling,
 
     /// A partial PodTemplateSpec that is merged over the processor pods: node selectors, volumes, resources, sidecars. The
-    /// processor's container is named processor, that of an http handler handler.
+    /// processor's container is named processor; that of an http handler is named handler, and is an init container since
+    /// it is a sidecar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::pod_template")]
     pub template: Option<PodTemplate>,

@@ -10,6 +10,9 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use std::time::Duration;
 use warren_messaging::retry::RetryPolicy;
 
+/// The container of an http handler.
+pub const HANDLER: &str = "handler";
+
 /// The backlog per replica that calls for one more, when the user names no target.
 const BACKLOG_PER_REPLICA: u32 = 10;
 
@@ -78,8 +81,23 @@ pub(super) fn validate(spec: &ProcessorSpec) -> Result<Option<Processor>, Invali
         concurrency: read_number("spec.processor.concurrency", spec.concurrency, "write 1 or more")?.max(1),
         timeout: read_duration("spec.processor.timeout", &spec.timeout)?,
         scaling: scaling(&spec.scaling, spec.replicas)?,
-        template: template::read("spec.processor.template", spec.template.as_ref())?,
+        template: read_template(spec)?,
     }))
+}
+
+/// The http handler is a sidecar, which Kubernetes has among the init containers: under `containers`, what is meant for
+/// it would make another one without an image.
+fn read_template(spec: &ProcessorSpec) -> Result<Option<PodTemplateSpec>, Invalid> {
+    let template = template::read("spec.processor.template", spec.template.as_ref())?;
+    let containers = template.iter().filter_map(|template| template.spec.as_ref()).flat_map(|pod| &pod.containers);
+    let misplaced = containers.into_iter().position(|container| container.name == HANDLER && container.image.is_none());
+    match misplaced {
+        Some(index) if spec.handler.http.is_some() => Err(Invalid::Template {
+            field: format!("spec.processor.template.spec.containers[{index}]"),
+            problem: "the http handler is a sidecar: write what is meant for it under spec.initContainers".into(),
+        }),
+        _ => Ok(template),
+    }
 }
 
 pub(super) fn retry(retry: &Retry) -> Result<RetryPolicy, Invalid> {

@@ -3,23 +3,49 @@
 use super::site::{SECONDS, SOON, Site, pipeline, secret};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 use warren_rabbitmq_node::{Settings, Tls};
 use warren_testkit::{broker, cluster, free_port};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_was_away_is_used_again_without_anyones_help() {
+async fn a_broker_that_is_away_hides_nothing_and_is_used_again_without_anyones_help() {
     let Some(site) = Site::new("away").await else { return };
     site.apply(&pipeline("p", json!({}))).await;
     site.ready("p").await;
+    let base = site.base("p").await;
+    let id = site.submit(&base, json!("early")).await;
+    site.outcome(&base, &id).await;
     site.network.cut();
     let message = site.ready_reason("p", "BrokerUnreachable", SOON).await;
     assert!(message.contains("cannot reach RabbitMQ"), "{message}");
+    // For longer than a readiness probe takes to fail.
+    let until = Instant::now() + Duration::from_secs(8);
+    while Instant::now() < until {
+        let submit = reqwest::Client::new().post(format!("{base}/api/v1/processData")).json(&json!({"data": 1}));
+        let answer = submit.send().await.expect("somebody answers");
+        assert_eq!(answer.status(), 503);
+        assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
+        assert_eq!(site.outcome(&base, &id).await["result"], "early-processed", "results can be read meanwhile");
+    }
     site.network.restore();
     site.ready("p").await;
-    let base = site.base("p").await;
     let id = site.submit(&base, json!("back")).await;
     assert_eq!(site.outcome(&base, &id).await["result"], "back-processed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_hangs_is_told() {
+    let Some(site) = Site::new("hangs").await else { return };
+    site.apply(&pipeline("p", json!({}))).await;
+    site.ready("p").await;
+    site.network.swallow();
+    let message = site.ready_reason("p", "BrokerUnreachable", Duration::from_secs(45)).await;
+    assert!(message.contains("does not answer"), "{message}");
+    site.network.restore();
+    site.ready("p").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
