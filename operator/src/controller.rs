@@ -20,6 +20,7 @@ mod prepare;
 pub mod problem;
 pub mod reason;
 pub mod reconcile;
+mod records;
 mod report;
 mod rival;
 mod scale;

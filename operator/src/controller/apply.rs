@@ -229,10 +229,16 @@ fn identity(object: &Value) -> (&str, &str) {
     (object["kind"].as_str().unwrap_or_default(), object["metadata"]["name"].as_str().unwrap_or_default())
 }
 
-/// A 4xx is about the object; anything else is about the API server.
+/// A refusal of the object as it was built, or of whoever writes it. Both a quota and a missing right are 403: only the
+/// words of Kubernetes' RBAC authorizer tell them apart.
 fn refused(kind: &str, name: &str, error: kube::Error) -> Problem {
+    let is_about_the_object = |code, said: &str| match code {
+        403 => !said.contains(" cannot "),
+        401 | 404 | 409 | 429 => false,
+        code => (400..500).contains(&code),
+    };
     match error {
-        kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
+        kube::Error::Api(status) if is_about_the_object(status.code, &status.message) => {
             Problem::ObjectRefused { kind: kind.into(), name: name.into(), said: status.message.clone() }
         }
         source => Problem::Api { doing: format!("write {kind} {name}"), source },

@@ -11,7 +11,7 @@ use super::{
     problem::Problem,
     reason::Reason,
     reconcile::ReconcileError,
-    topology::tiers,
+    topology::{answered, tiers},
 };
 use crate::{
     crd::{ProcessingPipeline, topology::DeletionPolicy},
@@ -173,8 +173,8 @@ async fn step(pipeline: &ProcessingPipeline, context: &Context) -> Result<Progre
     let topology = validate::validate(pipeline).map_err(Problem::Invalid)?.topology;
     let broker = broker(pipeline, context).await?;
     prepare::refuse_rival(pipeline, &broker, context).await?;
-    let outcome = take_away(pipeline, &topology, &broker, context).await;
-    if outcome.as_ref().is_err_and(Problem::is_of_the_connection) {
+    let outcome = answered(&broker, take_away(pipeline, &topology, &broker, context)).await;
+    if outcome.as_ref().is_err_and(|problem| problem.is_of_the_connection() || problem.is_silence()) {
         context.brokers.discard(&broker).await;
     }
     outcome

@@ -66,6 +66,8 @@ pub struct Memory {
     pub pinned: Option<Pinned>,
     /// Whether the request queue is being replaced: processors are stopped meanwhile.
     pub migrating: bool,
+    /// How many processors there were before they were stopped for that: where scaling is paused, nobody else knows.
+    pub before_migration: Option<u32>,
     /// Whether it was said that a deleted pipeline waits for its workers.
     pub said_waiting: bool,
     /// When the topology was last found right, for which generation of the spec, and what was found.

@@ -1,4 +1,4 @@
-//! What pods that are not ready suffer from. Asked only while a side has no ready pod.
+//! What pods that are not ready suffer from. Asked only while a side has fewer than it should.
 
 use super::{problem::Problem, scope::Scope};
 use crate::{
@@ -11,6 +11,9 @@ use std::fmt;
 
 /// The state of a container that ends again and again.
 const CRASHING: &str = "CrashLoopBackOff";
+
+/// The state of a pod for which no node has room.
+const UNSCHEDULABLE: &str = "Unschedulable";
 
 /// States in which a container waits for a person rather than for time.
 const WAITS_FOR_A_PERSON: [&str; 8] = [
@@ -33,12 +36,31 @@ pub struct Trouble {
     message: String,
 }
 
+#[cfg(test)]
+impl Trouble {
+    /// That of a pod for which no node has room.
+    pub fn unschedulable(pod: &str) -> Self {
+        Self { pod: pod.into(), container: "c".into(), reason: UNSCHEDULABLE.into(), message: String::new() }
+    }
+}
+
+impl Trouble {
+    /// Whether no node has room, so that time may help: a cluster that grows adds one.
+    #[must_use]
+    pub fn is_want_of_a_node(&self) -> bool {
+        self.reason == UNSCHEDULABLE
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { pod, container, reason, message } = self;
         let colon = if message.is_empty() { "" } else { ": " };
         let look =
             if reason == CRASHING { format!("logs {pod} -c {container}") } else { format!("describe pod {pod}") };
+        if self.is_want_of_a_node() {
+            return write!(f, "pod {pod} is {reason}{colon}{message}; see `kubectl {look}`");
+        }
         write!(f, "container `{container}` is in {reason}{colon}{message}; see `kubectl {look}`")
     }
 }
@@ -101,13 +123,12 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
 
 fn unschedulable(pod: &str, object: &Pod) -> Option<Trouble> {
     let conditions = object.status.as_ref()?.conditions.as_ref()?;
-    let reason = "Unschedulable";
-    let condition = conditions.iter().find(|condition| condition.reason.as_deref() == Some(reason))?;
+    let condition = conditions.iter().find(|condition| condition.reason.as_deref() == Some(UNSCHEDULABLE))?;
     let container = object.spec.as_ref()?.containers.first()?.name.clone();
     Some(Trouble {
         pod: pod.into(),
         container,
-        reason: reason.into(),
+        reason: UNSCHEDULABLE.into(),
         message: condition.message.clone().unwrap_or_default(),
     })
 }

@@ -160,6 +160,12 @@ impl Problem {
         matches!(self, Self::Topology(error) if matches!(**error, DeclareError::Link { .. }))
     }
 
+    /// Whether the broker said nothing for too long.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Broker(error) if matches!(**error, LinkError::NoAnswer { .. }))
+    }
+
     /// The whole story, causes included.
     #[must_use]
     pub fn message(&self) -> String {

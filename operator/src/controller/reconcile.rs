@@ -5,7 +5,7 @@ use super::{
     context::{Context, Memory, Stored},
     examine, pace,
     reason::Reason,
-    report,
+    records, report,
 };
 use kube::{ResourceExt as _, runtime::controller::Action};
 use std::{
@@ -88,6 +88,7 @@ async fn look(stored: &Stored, context: &Context, memory: &mut Memory) -> Result
             return report::undecodable(invalid, context, memory).await;
         }
     };
+    records::keep(pipeline, context).await?;
     if pipeline.metadata.deletion_timestamp.is_some() {
         return cleanup::clean_up(pipeline, context, memory).await;
     }

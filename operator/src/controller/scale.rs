@@ -40,11 +40,12 @@ pub async fn processors(
     resource: &ProcessingPipeline,
     prepared: &Prepared,
     context: &Context,
-    memory: &Memory,
+    memory: &mut Memory,
 ) -> Result<(), Problem> {
     let key = resource.metadata.uid.clone().unwrap_or_default();
     let policy = scaling::policy(&prepared.pipeline).filter(|_| !memory.migrating && !is_paused(resource));
     if let Some(policy) = policy {
+        memory.before_migration = None;
         let scaled = Scaled {
             key,
             title: Title { namespace: resource.namespace().unwrap_or_default(), name: resource.name_any() },
@@ -57,14 +58,26 @@ pub async fn processors(
     }
     context.autoscaler.leave(&key);
     let given = match prepared.pipeline.processor.as_ref().map(|processor| &processor.scaling) {
-        Some(_) if memory.migrating => Some(0),
+        Some(_) if memory.migrating => {
+            memory.before_migration = memory.before_migration.or_else(|| replicas(resource, context));
+            Some(0)
+        }
         Some(Scaling::External(replicas)) if !is_paused(resource) => Some(*replicas),
+        // Nobody else brings them back.
+        Some(_) if is_paused(resource) => memory.before_migration.take(),
         _ => None,
     };
     match given {
         Some(replicas) => set(resource, replicas, context).await,
         None => Ok(()),
     }
+}
+
+/// The number that is asked for, unless that is none.
+fn replicas(resource: &ProcessingPipeline, context: &Context) -> Option<u32> {
+    let name = Side::Processor.object_name(&resource.name_any());
+    let deployment = context.children.get("Deployment", &resource.namespace().unwrap_or_default(), &name)?;
+    deployment.replicas.and_then(|replicas| u32::try_from(replicas).ok()).filter(|replicas| *replicas > 0)
 }
 
 /// Sets the number, if it is another.

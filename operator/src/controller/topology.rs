@@ -1,18 +1,33 @@
 //! Keeps what RabbitMQ holds as the pipeline wants it: declared again at every look, so that a deleted queue or binding
 //! is back within seconds; replaced where RabbitMQ cannot change it; removed where it is not wanted any more.
 
-use super::{brokers::Brokers, context::Memory, pods::Matching, prepare::Prepared, problem::Problem};
+use super::{
+    brokers::{Brokers, InUse},
+    context::Memory,
+    pods::Matching,
+    prepare::Prepared,
+    problem::Problem,
+};
 use crate::crd::status::PipelineStatus;
 use lapin::Connection;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use warren_messaging::{
+    broker::Broker,
     duration,
+    link::LinkError,
     topology::{
         DeclareError, Object, QueueType, Topology, check, declare,
         migrate::{self, Migration},
         remove::{self, Retirement},
     },
 };
+
+/// How long a broker may take for what one look asks of it; mostly it takes milliseconds, and with a thousand pipelines at
+/// once a second.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// What a look at the broker did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,8 +58,19 @@ pub async fn hold(
             brokers.discard(&prepared.credentials.broker).await;
             hold_once(prepared, shown, processors, brokers, memory).await
         }
+        Err(problem) if problem.is_silence() => {
+            brokers.discard(&prepared.credentials.broker).await;
+            Err(problem)
+        }
         outcome => outcome,
     }
+}
+
+/// Gives up on a broker that says nothing: a node that hangs, or a network that swallows. Its connection is closed by lapin
+/// only after two heartbeats, and others wait for it meanwhile.
+pub async fn answered<T>(broker: &Broker, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    let silence = |_| Problem::Broker(Arc::new(LinkError::NoAnswer { broker: broker.host_and_port() }));
+    tokio::time::timeout(ANSWER, work).await.map_err(silence)?
 }
 
 async fn hold_once(
@@ -55,16 +81,27 @@ async fn hold_once(
     memory: &mut Memory,
 ) -> Result<Held, Problem> {
     let mut connection = brokers.connection(&prepared.credentials.broker).await.map_err(Problem::Broker)?;
+    let connected = &prepared.credentials.broker;
+    answered(connected, hold_on(&mut connection, prepared, shown, processors, memory)).await
+}
+
+async fn hold_on(
+    connection: &mut InUse,
+    prepared: &Prepared,
+    shown: &PipelineStatus,
+    processors: &Matching<'_>,
+    memory: &mut Memory,
+) -> Result<Held, Problem> {
     let topology = &prepared.pipeline.topology;
     let mut held = Held::default();
-    match declare::declare(&connection, &topology.plan()).await {
+    match declare::declare(connection, &topology.plan()).await {
         Ok(declared) => {
             // One for each, and one for all queues at once.
             connection.refused(declared.created.len() + usize::from(!declared.created.is_empty()));
             held.created = declared.created;
         }
         Err(DeclareError::Inequivalent { object: Object::Queue(queue), broker }) if queue == topology.requests() => {
-            migrate(&connection, topology, &broker, processors, memory).await?;
+            migrate(connection, topology, &broker, processors, memory).await?;
             held.migrated = Some(queue);
         }
         Err(error) => {

@@ -65,6 +65,22 @@ async fn delete_removes_queues_and_records() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn records_stay_if_the_policy_is_changed_to_retain_while_the_pipeline_is_being_deleted() {
+    let Some(site) = Site::new("reprieve").await else { return };
+    site.apply(&with_policy("Delete")).await;
+    site.ready("p").await;
+    site.network.cut();
+    delete(&site, "p").await;
+    let retain = r#"{"spec": {"topology": {"deletionPolicy": "Retain"}}}"#;
+    site.namespace.kubectl(&["patch", "pp", "p", "--type=merge", "-p", retain]).await.expect("may be changed");
+    site.namespace.gone("pp", "p", SOON).await;
+    site.namespace.gone("deployment", "p-web", SOON).await;
+    let claim = site.namespace.get("pvc", "p-web-store").await.expect("is there");
+    let left = (&claim["metadata"]["ownerReferences"], &claim["metadata"]["deletionTimestamp"]);
+    assert_eq!(left, (&Value::Null, &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn delete_if_empty_removes_empty_queues_and_keeps_others() {
     let Some(site) = Site::new("ifempty").await else { return };
     site.apply(&with_policy("DeleteIfEmpty")).await;

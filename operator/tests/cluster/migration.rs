@@ -27,6 +27,23 @@ async fn a_new_limit_reaches_an_empty_queue_and_nothing_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn processors_of_which_nobody_counts_the_number_come_back_after_their_queue_was_replaced() {
+    let Some(site) = Site::new("paused").await else { return };
+    site.apply(&limited(1000, "0s")).await;
+    site.ready("p").await;
+    let pause = ["annotate", "pp", "p", "warren.dev/scaling-paused=true"];
+    site.namespace.kubectl(&pause).await.expect("is annotated");
+    let paused = |object: &Value| condition(object, "ScalingActive")["reason"] == "Paused";
+    site.namespace.get_when("pp", "p", "the pause", SECONDS, paused).await;
+    site.namespace.kubectl(&["scale", "deployment", "p-processor", "--replicas=2"]).await.expect("is scaled");
+    let two = |object: &Value| object["status"]["readyReplicas"] == 2;
+    site.namespace.get_when("deployment", "p-processor", "both", SOON, two).await;
+    site.apply(&limited(2000, "0s")).await;
+    site.event("p", "QueueMigrated", SOON).await;
+    site.namespace.get_when("deployment", "p-processor", "both again", SOON, two).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_holds_requests_stays_as_it_is_and_the_condition_explains_it() {
     let Some(site) = Site::new("full").await else { return };
     site.apply(&limited(1000, "1m")).await;

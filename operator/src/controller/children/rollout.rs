@@ -34,6 +34,12 @@ impl Rollout {
         }
     }
 
+    /// Whether no pod runs anything but what the Deployment says now.
+    #[must_use]
+    pub fn is_one_version(&self) -> bool {
+        self.is_current && self.updated == self.replicas
+    }
+
     /// Whether all of the `wanted` replicas, and no others, run what the Deployment says now.
     #[must_use]
     pub fn is_complete(&self, wanted: i32) -> bool {
