@@ -27,6 +27,7 @@ mod scale;
 pub mod scope;
 pub mod secrets;
 pub mod server;
+mod side;
 pub mod status;
 mod topology;
 mod watching;

@@ -11,7 +11,8 @@ use super::{
     problem::Problem,
     reason::Reason,
     scale,
-    status::{Findings, Side},
+    side::Side,
+    status::Findings,
     topology::{self, Held},
 };
 use crate::{build, crd::ProcessingPipeline, labels};
