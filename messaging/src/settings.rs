@@ -18,6 +18,9 @@ pub const AMQP_URL: &str = "AMQP_URL";
 pub const CLOUDAMQP_URL: &str = "CLOUDAMQP_URL";
 /// Environment variable of the certificate authorities' PEM text.
 pub const AMQP_CA_PEM: &str = "AMQP_CA_PEM";
+/// Environment variables that tell how to reach the broker, its password included. Whoever runs other people's programs
+/// keeps them from these.
+pub const BROKER_VARIABLES: [&str; 3] = [AMQP_URL, CLOUDAMQP_URL, AMQP_CA_PEM];
 /// Environment variable of the exchange's name.
 pub const EXCHANGE: &str = "WARREN_EXCHANGE";
 /// Environment variable of the queue type.

@@ -1,11 +1,12 @@
 //! The handler exec, with real processes.
 
+use crate::{pipeline::Pipeline, worker};
 use clap::Parser;
 use serde_json::value::RawValue;
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 use warren_messaging::request_id::RequestId;
 use warren_processor::{Handler as _, Outcome, Work, builtin::Builtin, handler_settings::HandlerSettings};
-use warren_testkit::eventually;
+use warren_testkit::{eventually, program::Program};
 
 #[derive(Parser)]
 struct Options {
@@ -50,6 +51,26 @@ async fn a_command_gets_the_data_on_its_input_and_gives_the_result_on_its_output
 async fn a_command_learns_of_request_attempt_and_trace_from_its_environment() {
     let said = says(&sh(r#"cat > /dev/null; echo "\"$WARREN_REQUEST_ID $WARREN_ATTEMPT $TRACEPARENT\"""#), "0").await;
     assert_eq!(said, r#"done "17 2 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01""#);
+}
+
+/// What a command of the program that is shipped answers, where the environment tells how to reach the broker.
+async fn answers_in_a_pod(options: &[&str], script: &str) -> String {
+    let pipeline = Pipeline::declared().await;
+    let certificate = rcgen::generate_simple_self_signed(["h".to_owned()]).expect("is made").cert.pem();
+    let mut command = worker::command(&pipeline, &[&["--handler=exec"], options, &["--", "sh", "-c", script]].concat());
+    command.env("AMQP_URL", &pipeline.url).env("CLOUDAMQP_URL", &pipeline.url).env("AMQP_CA_PEM", certificate);
+    let _worker = Program::start(command);
+    pipeline.request(1, "0").await;
+    pipeline.result().await.json()["processingResults"].to_string()
+}
+
+#[tokio::test]
+async fn a_command_does_not_inherit_the_brokers_password_in_either_mode() {
+    let seen = "${AMQP_URL-none} ${CLOUDAMQP_URL-none} $(echo ${AMQP_CA_PEM-none})";
+    let once = format!(r#"cat > /dev/null; echo "\"{seen}\"""#);
+    assert_eq!(answers_in_a_pod(&["--exec-mode=per-message"], &once).await, r#""none none none""#);
+    let kept = format!(r#"while read line; do echo "{{\"result\": \"{seen}\"}}"; done"#);
+    assert_eq!(answers_in_a_pod(&["--exec-mode=stream"], &kept).await, r#""none none none""#);
 }
 
 #[tokio::test]

@@ -59,7 +59,12 @@ impl Embedded {
 
 /// The program that is shipped; killed when dropped.
 pub fn shipped(pipeline: &Pipeline, more: &[&str]) -> Program {
+    Program::start(command(pipeline, more))
+}
+
+/// How the program that is shipped is started.
+pub fn command(pipeline: &Pipeline, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warren-processor"));
     command.args(options(pipeline)).args(more);
-    Program::start(command)
+    command
 }

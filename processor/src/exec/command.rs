@@ -8,6 +8,7 @@ use std::{
     process::Stdio,
 };
 use tokio::process;
+use warren_messaging::settings::BROKER_VARIABLES;
 
 /// A command that existed when it was looked up.
 #[derive(Debug)]
@@ -31,10 +32,14 @@ impl Command {
     }
 
     /// Ready to be started, with pipes to it, in a process group of its own: a timeout ends whatever it started
-    /// too, and a Ctrl-C at the terminal does not reach it before the drain does.
+    /// too, and a Ctrl-C at the terminal does not reach it before the drain does. The broker's password is not its
+    /// affair, nor that of whatever a request makes it do.
     pub(crate) fn prepare(&self) -> process::Command {
         let mut command = process::Command::new(&self.program);
         command.args(&self.arguments).process_group(0).kill_on_drop(true);
+        for variable in BROKER_VARIABLES {
+            command.env_remove(variable);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
