@@ -6,9 +6,9 @@ mod properties;
 mod retry_after;
 
 use crate::{Handler, Outcome, Work, handler_settings::HandlerError};
-use answer::{Body, judge};
+use answer::{Body, is_for_now, judge};
 use reqwest::{
-    Client, Response, StatusCode, Url,
+    Client, Response, Url,
     header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
     redirect::Policy,
 };
@@ -16,6 +16,9 @@ use std::{error::Error as _, time::Duration};
 
 /// How long a connection to the server may take: beyond that it is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may wait for the next request. Servers close theirs after two seconds at the earliest
+/// (gunicorn; Node and uvicorn after five), and a request that meets the close would cost an attempt.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// POSTs each request to a URL.
 #[derive(Debug)]
@@ -36,6 +39,7 @@ impl Http {
             .no_proxy()
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .build()
             .map_err(HandlerError::Client)?;
         Ok(Self { client, url, shown, max_result_bytes })
@@ -106,8 +110,7 @@ fn headers(work: &Work<'_>) -> HeaderMap {
 
 /// The pause that the server asked for, where it makes sense.
 fn asked(response: &Response) -> Option<Duration> {
-    let sensible = response.status() == StatusCode::TOO_MANY_REQUESTS || response.status().is_server_error();
-    let header = response.headers().get(RETRY_AFTER).filter(|_| sensible)?;
+    let header = response.headers().get(RETRY_AFTER).filter(|_| is_for_now(response.status()))?;
     retry_after::read(header.to_str().ok()?, jiff::Timestamp::now())
 }
 

@@ -4,10 +4,11 @@ use crate::exec::{handler, says};
 use axum::{
     Router,
     body::Body,
+    extract::ConnectInfo,
     http::{HeaderMap, StatusCode},
     routing::post,
 };
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -74,11 +75,29 @@ async fn a_server_that_is_busy_says_when_to_come_again() {
     let routes = Router::new()
         .route("/many", busy(429, "7"))
         .route("/away", busy(503, "Sun, 06 Nov 1994 08:49:37 GMT"))
+        .route("/slow", busy(408, "8"))
+        .route("/early", busy(425, "9"))
         .route("/broken", post(async || StatusCode::INTERNAL_SERVER_ERROR));
     let address = serve(routes).await;
     assert_eq!(says_to(address, "/many", "0").await, "again in 7s answered 429 Too Many Requests: `busy`");
     assert!(says_to(address, "/away", "0").await.starts_with("again in 0ns answered 503"), "that date is long past");
+    assert_eq!(says_to(address, "/slow", "0").await, "again in 8s answered 408 Request Timeout: `busy`");
+    assert_eq!(says_to(address, "/early", "0").await, "again in 9s answered 425 Too Early: `busy`");
     assert_eq!(says_to(address, "/broken", "0").await, "again answered 500 Internal Server Error");
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_at_once_and_never_after_it_was_idle_for_a_second() {
+    let port = async |ConnectInfo(client): ConnectInfo<SocketAddr>| axum::Json(client.port());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    let routes = Router::new().route("/", post(port)).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let handler = handler(&["--handler=http", &format!("--http-url=http://{address}")]);
+    let first = says(&handler, "0").await;
+    assert_eq!(says(&handler, "0").await, first);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_ne!(says(&handler, "0").await, first);
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ pub(super) fn judge(status: StatusCode, retry_after: Option<Duration>, body: &Bo
 }
 
 /// Statuses by which a server says that the request itself is fine.
-fn is_for_now(status: StatusCode) -> bool {
+pub(super) fn is_for_now(status: StatusCode) -> bool {
     let asked = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
     asked.contains(&status) || status.is_server_error()
 }
