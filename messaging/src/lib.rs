@@ -8,6 +8,7 @@ pub mod broker;
 pub mod broker_url;
 pub mod duration;
 pub mod error_chain;
+pub mod files;
 pub mod journal;
 pub mod link;
 pub mod logging;

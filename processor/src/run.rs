@@ -14,6 +14,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use warren_messaging::{
+    files,
     link::Link,
     message::{Report, Role},
     publisher::{Publisher, PublisherSettings},
@@ -24,6 +25,9 @@ use warren_messaging::{
 /// alarm delivers later what was sent to it. So as long as the connection lives, which its heartbeat decides; this is
 /// the broker's own patience with a delivery.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// The most files that a request in work takes: three pipes to a command, and one that tells of its end.
+const FILES: usize = 4;
 
 /// Why a worker did not begin.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +52,7 @@ pub enum RunError {
 /// See [`RunError`]; nothing that happens later ends it.
 pub async fn run(settings: WorkerSettings, handler: impl Handler) -> Result<(), RunError> {
     let stop = shutdown::on_signal().map_err(RunError::Signals)?;
+    allow_files(settings.concurrency);
     run_until(settings, handler, stop).await
 }
 
@@ -79,6 +84,18 @@ pub async fn run_until(
     }
     tracing::info!(processed_total = health.tally.processed_total(), "stopped");
     Ok(())
+}
+
+/// Lets every request in work have the files that it needs.
+fn allow_files(concurrency: u16) {
+    let possible = files::allow(usize::from(concurrency) * FILES) / FILES;
+    if possible < usize::from(concurrency) {
+        tracing::warn!(
+            concurrency,
+            possible,
+            "so many commands at once may not get their pipes, which costs attempts: `ulimit -n` allows no more files"
+        );
+    }
 }
 
 /// Consumes until the process wants to stop, and until the last outcome is published.

@@ -3,11 +3,12 @@
 use crate::{
     handlers::{Echo, gated},
     pipeline::{DEADLINE, Pipeline},
-    worker::{Embedded, shipped},
+    worker::{Embedded, command, shipped},
 };
 use lapin::{BasicProperties, types::AMQPValue, types::FieldTable};
 use serde_json::json;
-use warren_testkit::eventually;
+use std::process::Command;
+use warren_testkit::{eventually, program::Program};
 
 #[tokio::test]
 async fn a_request_of_the_original_demo_comes_back_as_its_processor_would_answer() {
@@ -84,6 +85,26 @@ async fn as_many_requests_are_in_work_at_once_as_were_asked_for_and_no_more() {
         pipeline.result().await;
     }
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn commands_at_once_are_not_bounded_by_the_files_that_a_process_may_have_open_at_first() {
+    let many = 40;
+    let pipeline = Pipeline::declared().await;
+    let shipped = command(
+        &pipeline,
+        &["--concurrency=40", "--handler=exec", "--", "sh", "-c", "cat > /dev/null; sleep 1; echo 1"],
+    );
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -Sn 64; exec \"$@\"", "sh"]).arg(shipped.get_program()).args(shipped.get_args());
+    for id in 0..many {
+        pipeline.request(id, "0").await;
+    }
+    let _worker = Program::start(limited);
+    for _ in 0..many {
+        let result = pipeline.result().await;
+        assert_eq!(result.header("x-attempt").as_deref(), Some("1"));
+    }
 }
 
 #[tokio::test]
