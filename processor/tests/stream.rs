@@ -2,7 +2,7 @@
 
 use crate::exec::{handler, runs, says};
 use serde_json::Value;
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 use warren_processor::builtin::Builtin;
 use warren_testkit::eventually;
 
@@ -61,6 +61,42 @@ async fn one_that_ends_while_idle_is_replaced_without_a_failure() {
     let pid = fs::read_to_string(&file).expect("is written").trim().parse().expect("is a number");
     eventually("the process to end", Duration::from_secs(20), async || !runs(pid)).await;
     assert_eq!(says(&handler, "0").await, "done 1");
+}
+
+/// What a script starts that outlives it, holds its output open, and notes its number in `file`.
+fn left_behind(file: &Path) -> String {
+    format!("sleep 1000 & echo $! > {}", file.display())
+}
+
+async fn noted(file: &Path) -> u32 {
+    eventually("the number to be noted", Duration::from_secs(20), async || {
+        fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_crash_is_noticed_though_something_it_started_holds_its_output_and_that_is_killed() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("pid");
+    let handler = sh(&format!("read line; {}; exit 9", left_behind(&file)));
+    let said = says(&handler, "0").await;
+    assert_eq!(said, "again the command ended with exit code 9 before it answered");
+    let pid = noted(&file).await;
+    eventually("what it left to end", Duration::from_secs(20), async || !runs(pid)).await;
+}
+
+#[tokio::test]
+async fn what_one_that_ended_while_idle_left_behind_is_killed_when_it_is_replaced() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (own, left) = (folder.path().join("own"), folder.path().join("left"));
+    let start = left_behind(&left);
+    let handler = sh(&format!("echo $$ > {}; read line; echo '{{\"result\": 1}}'; {start}", own.display()));
+    assert_eq!(says(&handler, "0").await, "done 1");
+    let (own, pid) = (noted(&own).await, noted(&left).await);
+    eventually("the process to end", Duration::from_secs(20), async || !runs(own)).await;
+    assert_eq!(says(&handler, "0").await, "done 1");
+    eventually("what it left to end", Duration::from_secs(20), async || !runs(pid)).await;
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ use tokio::{
     process::{self, ChildStderr, ChildStdin, ChildStdout, Command},
 };
 
-/// A child and its process group. Dropping it kills the group: a timeout drops the future that holds it.
+/// A child and its process group. Dropping it kills the group, whether the child itself still runs or not: a timeout
+/// drops the future that holds it.
 #[derive(Debug)]
 pub(crate) struct Child {
     // Before `child`, so that the group is killed while the child is not yet reaped and its number still its own.
@@ -26,12 +27,19 @@ pub(crate) struct Child {
 #[derive(Debug)]
 struct Group(Option<Pid>);
 
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(leader) = self.0 {
+impl Group {
+    /// At most once: nobody else has the number while a member lives, but somebody may get it later.
+    fn kill(&mut self) {
+        if let Some(leader) = self.0.take() {
             // Gone already: then there is nothing to kill.
             let _ = killpg(leader, Signal::SIGKILL);
         }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -56,18 +64,22 @@ impl Child {
 
     /// Whether it has not ended yet.
     pub(crate) fn runs(&mut self) -> bool {
-        let running = matches!(self.child.try_wait(), Ok(None));
-        if !running {
-            self.group.0 = None;
-        }
-        running
+        matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Waits for its end. Whatever it left running in the background is its own affair then.
+    /// Waits for its end. One of the two below says what becomes of whatever it left running in the background.
     pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
-        let status = self.child.wait().await?;
+        self.child.wait().await
+    }
+
+    /// What it left running is its own affair.
+    pub(crate) fn spare_the_rest(&mut self) {
         self.group.0 = None;
-        Ok(status)
+    }
+
+    /// What it left running is of no use to anybody.
+    pub(crate) fn kill_the_rest(&mut self) {
+        self.group.kill();
     }
 }
 

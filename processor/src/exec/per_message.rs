@@ -53,6 +53,9 @@ impl PerMessage {
                 }
             }
         };
+        if ended.is_ok() {
+            child.spare_the_rest();
+        }
         if stdout.len() > self.max_result_bytes {
             let limit = self.max_result_bytes;
             return Outcome::never(format_args!("the result is larger than {limit} bytes: {MOVED}"));

@@ -10,15 +10,17 @@ use crate::{
 use futures::FutureExt as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::{io, os::unix::process::ExitStatusExt as _, time::Duration};
+use std::{io, os::unix::process::ExitStatusExt as _, pin::pin, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     process::{ChildStdin, ChildStdout},
     task::JoinHandle,
+    time::timeout,
 };
 use warren_messaging::request_id::RequestId;
 
-/// How long a command that closed its output may take to end before it is killed.
+/// How long a command that closed its output may take to end before it is killed, and the pipes of one that has ended
+/// may still bring something.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One running command.
@@ -68,7 +70,7 @@ impl Companion {
         Ok(Self { child, stdin: pipes.stdin, stdout: BufReader::new(pipes.stdout), words, listening })
     }
 
-    /// Whether it still runs and has said nothing unasked.
+    /// Whether it still runs and has said nothing unasked. Otherwise it is to be dropped, which kills what it left.
     pub(super) fn is_alive(&mut self) -> bool {
         // A line that nobody asked for would be taken for the next request's answer.
         let silent = self.stdout.fill_buf().now_or_never().is_none();
@@ -78,16 +80,24 @@ impl Companion {
     /// One line to it, one line back. Both at once: it may answer before it has read all.
     pub(super) async fn ask(&mut self, work: &Work<'_>, max_bytes: usize) -> Reply {
         let question = question(work);
-        let (stdin, stdout) = (&mut self.stdin, &mut self.stdout);
+        let Self { child, stdin, stdout, .. } = self;
         // A pipe that breaks shows itself by the missing answer.
         let asking = async { stdin.write_all(&question).await.is_ok() };
-        let (_, reply) = tokio::join!(asking, answer(stdout, max_bytes));
-        reply
+        let mut talking = pin!(async { tokio::join!(asking, answer(stdout, max_bytes)).1 });
+        tokio::select! {
+            reply = &mut talking => reply,
+            _ = child.ended() => {
+                // Its last words may still be on their way; what it left running may hold the pipes for ever.
+                let reply = timeout(PATIENCE, talking).await.unwrap_or(Reply::Ended);
+                child.kill_the_rest();
+                reply
+            }
+        }
     }
 
     /// Why there was no answer, in words.
     pub(super) async fn how_it_ended(mut self) -> String {
-        let what = match tokio::time::timeout(PATIENCE, self.child.ended()).await {
+        let what = match timeout(PATIENCE, self.child.ended()).await {
             Ok(Ok(status)) => match (status.code(), status.signal()) {
                 (Some(code), _) => format!("the command ended with exit code {code} before it answered"),
                 (None, signal) => {
@@ -96,8 +106,9 @@ impl Companion {
             },
             _ => "the command closed its output before it answered".to_owned(),
         };
+        self.child.kill_the_rest();
         // What it said last may still be on its way.
-        let _ = tokio::time::timeout(PATIENCE, &mut self.listening).await;
+        let _ = timeout(PATIENCE, &mut self.listening).await;
         let words = self.words.after(&what);
         tracing::debug!(stderr = self.words.text(), "the command's standard error");
         words
