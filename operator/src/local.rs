@@ -144,6 +144,8 @@ async fn serve(
     board: Board,
     wishes: shutdown::Wishes,
 ) -> Result<(), LocalError> {
+    // Replicas are on this machine, whatever proxy the environment names.
+    let http = reqwest::Client::builder().no_proxy().build().map_err(|error| LocalError::Start(error.into()))?;
     let starting = async {
         let workspace = Workspace::open(&settings.directory).await?;
         let broker = Broker::find(&manifest, &workspace, &board).await?;
@@ -152,7 +154,7 @@ async fn serve(
     // A node that is still starting is killed when this is dropped.
     let Some(started) = wishes.drain.run_until_cancelled(starting).await else { return Ok(()) };
     let (workspace, broker) = started?;
-    let mut fleet = Fleet::new(settings, workspace, broker, board, wishes.abort.clone());
+    let mut fleet = Fleet::new(settings, workspace, broker, board, wishes.abort.clone(), http);
     if let Err(error) = fleet.apply(&manifest).await {
         fleet.stop().await;
         return Err(error);

@@ -36,8 +36,8 @@ impl Fleet {
         broker: Broker,
         board: Board,
         abort: CancellationToken,
+        http: reqwest::Client,
     ) -> Self {
-        let http = reqwest::Client::new();
         let autoscaler = Arc::new(Autoscaler::new(Arc::default(), abort.child_token()));
         let surroundings = Surroundings { workspace: workspace.clone(), board, abort, http, autoscaler };
         Self { settings, workspace, broker, surroundings, running: BTreeMap::new() }

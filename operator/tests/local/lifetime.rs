@@ -1,8 +1,8 @@
 //! Starting, being killed, coming back, ending.
 
-use super::running::{Local, SOON, pipeline};
+use super::running::{Local, SOON, command, file, pipeline};
 use serde_json::json;
-use warren_testkit::{broker, eventually};
+use warren_testkit::{broker, eventually, free_port};
 
 fn demo(delay: &str) -> serde_json::Value {
     json!({"handler": {"demo": {"delay": delay}}})
@@ -32,6 +32,18 @@ async fn with_a_rabbitmq_of_its_own_nothing_is_lost_from_run_to_run_and_nothing_
     for id in [id, id_after] {
         local.record_when(&base, &id, "succeeded").await;
     }
+    local.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_in_the_environment_does_not_stand_between_local_and_what_it_runs() {
+    let vhost = broker::vhost("proxy").await;
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(file(directory.path()), pipeline("p", demo("0s"))).expect("is written");
+    let mut command = command(directory.path(), Some(&vhost.url()), free_port());
+    command.env("http_proxy", "http://127.0.0.1:1");
+    let mut local = Local::start_as(command, directory).await;
+    local.base("p").await;
     local.end().await;
 }
 

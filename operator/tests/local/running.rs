@@ -53,11 +53,17 @@ impl Local {
     }
 
     pub async fn start_in(directory: TempDir, amqp_url: Option<&str>) -> Self {
+        let command = command(directory.path(), amqp_url, free_port());
+        Self::start_as(command, directory).await
+    }
+
+    /// With a command of the test's own, in its directory.
+    pub async fn start_as(command: Command, directory: TempDir) -> Self {
         for worker in ["warren-web-service", "warren-processor"] {
             let beside = Path::new(env!("CARGO_BIN_EXE_warren-operator")).with_file_name(worker);
             assert!(beside.exists(), "{} is missing: run `cargo build --workspace --bins` first", beside.display());
         }
-        let mut program = Program::start(command(directory.path(), amqp_url, free_port()));
+        let mut program = Program::start(command);
         program.wait_for_line("Ctrl-C ends it", SOON).await;
         Self { program, http: Client::new(), directory }
     }
