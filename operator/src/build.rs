@@ -3,7 +3,7 @@
 
 pub mod environment;
 pub mod expansion;
-mod handler;
+pub(crate) mod handler;
 mod metadata;
 mod network_policy;
 mod pod;

@@ -86,6 +86,19 @@ pub enum LocalError {
         /// What is wrong with it.
         source: warren_messaging::broker_url::BrokerUrlError,
     },
+    /// Two pipelines have the same name.
+    #[error(
+        "the pipelines `{pipeline}` of the namespaces `{first}` and `{second}` cannot run here together, for here are \
+         no namespaces: rename one of them, or run each from a file and a --directory of its own"
+    )]
+    SharedName {
+        /// Their name.
+        pipeline: String,
+        /// The namespace of one.
+        first: String,
+        /// That of the other.
+        second: String,
+    },
     /// Two pipelines want the same exchange.
     #[error(
         "pipelines `{first}` and `{second}` both use the exchange `{exchange}` and would take each other's messages: \

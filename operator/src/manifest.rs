@@ -19,6 +19,7 @@ mod properties;
 mod tests;
 
 pub use refusal::{Refusal, Refusals};
+pub(crate) use secrets::namespace;
 
 use crate::{crd::broker::SecretKeyRef, validate::Pipeline};
 use document::Document;
@@ -127,7 +128,7 @@ impl Reader {
     }
 
     fn pipeline(&mut self, pipeline: Pipeline, document: &Document) {
-        let namespace = pipeline.namespace.clone().unwrap_or_else(|| secrets::DEFAULT_NAMESPACE.to_owned());
+        let namespace = namespace(pipeline.namespace.as_deref()).to_owned();
         if let Some(first) = self.seen.insert((namespace, pipeline.name.clone()), document.file.clone()) {
             let problem = format!("a second pipeline of this name (the first is in {first}); rename one of them");
             self.refusals.push(document.refuse("metadata.name", problem));

@@ -11,7 +11,7 @@ use k8s_openapi::{
 };
 
 /// Name of the container that copies the processor into an exec handler's pod.
-const INSTALL: &str = "install";
+pub(crate) const INSTALL: &str = "install";
 /// Volume and directory of the copied processor.
 const PROGRAM_VOLUME: &str = "warren";
 const PROGRAM_DIRECTORY: &str = "/warren/bin";

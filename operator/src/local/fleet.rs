@@ -10,7 +10,10 @@ use super::{
     side::Surroundings,
     workspace::Workspace,
 };
-use crate::{manifest::Manifest, scaling::Autoscaler};
+use crate::{
+    manifest::{self, Manifest},
+    scaling::Autoscaler,
+};
 use std::{
     collections::{BTreeMap, HashSet},
     path::PathBuf,
@@ -46,8 +49,9 @@ impl Fleet {
     /// Makes what runs follow the file. Nothing is touched unless every pipeline can run.
     ///
     /// # Errors
-    /// A pipeline cannot run here, two share an exchange, or no port is free.
+    /// A pipeline cannot run here, two share a name or an exchange, or no port is free.
     pub async fn apply(&mut self, manifest: &Manifest) -> Result<(), LocalError> {
+        refuse_shared_names(manifest)?;
         let plans = self.plans(manifest)?;
         refuse_shared_exchanges(&plans)?;
         self.refuse_other_queues(&plans)?;
@@ -106,11 +110,13 @@ impl Fleet {
     async fn bring(&mut self, name: String, plan: Plan) -> Result<(), LocalError> {
         if let Some(running) = self.running.get_mut(&name) {
             if *running.plan() != plan {
+                plan.tell_left_out();
                 tracing::info!("pipeline `{name}` was edited; changing to what the file says");
                 running.change(plan).await;
             }
             return Ok(());
         }
+        plan.tell_left_out();
         let running = Running::start(plan, self.settings.port, self.surroundings.clone()).await?;
         self.running.insert(name, running);
         Ok(())
@@ -136,6 +142,19 @@ impl Fleet {
         let parent = parent.map_or_else(|| PathBuf::from("."), PathBuf::from);
         parent.canonicalize().unwrap_or(parent)
     }
+}
+
+/// Only their namespaces tell them apart, and there are none here.
+fn refuse_shared_names(manifest: &Manifest) -> Result<(), LocalError> {
+    let mut namespaces = BTreeMap::new();
+    for pipeline in &manifest.pipelines {
+        let second = manifest::namespace(pipeline.namespace.as_deref());
+        if let Some(first) = namespaces.insert(&pipeline.name, second) {
+            let (pipeline, first, second) = (pipeline.name.clone(), first.to_owned(), second.to_owned());
+            return Err(LocalError::SharedName { pipeline, first, second });
+        }
+    }
+    Ok(())
 }
 
 fn refuse_shared_exchanges(plans: &BTreeMap<String, Plan>) -> Result<(), LocalError> {

@@ -88,6 +88,18 @@ impl Plan {
         })
     }
 
+    /// Names what a cluster would run besides.
+    pub fn tell_left_out(&self) {
+        let pods = [self.web.as_ref().map(|(pod, _)| pod), self.processor.as_ref().map(|(pod, _)| pod)];
+        for pod in pods.into_iter().flatten().filter(|pod| !pod.left_out.is_empty()) {
+            let (name, side, containers) = (&self.name, pod.side, pod.left_out.join(", "));
+            tracing::warn!(
+                "pipeline `{name}`: containers of spec.{side}.template are not run here: {containers}; start yourself \
+                 what is needed of them"
+            );
+        }
+    }
+
     /// The exchange that it works on.
     #[must_use]
     pub fn exchange(&self) -> &str {

@@ -1,6 +1,11 @@
 //! From a Deployment's pod to processes of this machine. Pure: what the kubelet would do with images, mounts and
 //! Secrets becomes programs, directories and variables.
 
+mod containers;
+mod error;
+
+pub use error::PodError;
+
 use crate::{
     build::{
         environment::{HTTP_URL, LISTEN, PORT},
@@ -21,41 +26,6 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-
-/// Why a pod cannot run here.
-#[derive(Debug, thiserror::Error)]
-pub enum PodError {
-    /// A Secret is neither in the file nor in the environment.
-    #[error(
-        "the key `{key}` of Secret `{secret}` is not in the file: add the Secret there, or set the environment \
-         variable {variable}"
-    )]
-    SecretMissing {
-        /// The Secret's name.
-        secret: String,
-        /// The key.
-        key: String,
-        /// The variable that it fills.
-        variable: String,
-    },
-    /// A variable comes from something that only a cluster has.
-    #[error("the variable {variable} comes from the cluster: set it in the environment of `local` instead")]
-    SourceMissing {
-        /// Which.
-        variable: String,
-    },
-    /// An http handler that is nothing but an image.
-    #[error(
-        "its http handler is the image `{image}`, and images are not run here: give \
-         spec.processor.handler.http.command, or run it yourself and say --handler-url {pipeline}=http://localhost:PORT/"
-    )]
-    ImageAlone {
-        /// The image.
-        image: String,
-        /// The pipeline's name.
-        pipeline: String,
-    },
-}
 
 /// What a pod is made from, apart from the Deployment itself.
 pub struct Surroundings<'a> {
@@ -84,6 +54,8 @@ pub struct PodPlan {
     pub main: ProgramPlan,
     /// The user's http handler, which the program needs first.
     pub sidecar: Option<ProgramPlan>,
+    /// Containers of a template that do not run here.
+    pub left_out: Vec<String>,
     /// How long it may take to end.
     pub grace: Duration,
 }
@@ -131,6 +103,9 @@ impl PodPlan {
         let spec = deployment.spec.template.spec.clone().unwrap_or_default();
         let container = spec.containers.iter().find(|container| container.name == side.container());
         let container = container.cloned().unwrap_or_default();
+        if let Some(program) = containers::foreign_program(&container, side) {
+            return Err(PodError::ForeignProgram { program, side });
+        }
         let mut main = ProgramPlan::of(&spec, &container, around)?;
         main.words = vec![Text::Literal(around.programs.join(side.program()).to_string_lossy().into_owned())];
         let sidecar = match around.handler_url {
@@ -140,17 +115,14 @@ impl PodPlan {
             }
             None => sidecar(&spec, pipeline, around)?,
         };
+        let left_out = containers::left_out(&spec, side);
         let seconds = spec.termination_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok());
-        Ok(Self { side, main, sidecar, grace: Duration::from_secs(seconds.unwrap_or(30)) })
+        Ok(Self { side, main, sidecar, left_out, grace: Duration::from_secs(seconds.unwrap_or(30)) })
     }
 }
 
-/// An init container that goes on running: the user's http handler.
 fn sidecar(spec: &PodSpec, pipeline: &str, around: &Surroundings<'_>) -> Result<Option<ProgramPlan>, PodError> {
-    let mut containers = spec.init_containers.iter().flatten();
-    let Some(container) = containers.find(|container| container.restart_policy.as_deref() == Some("Always")) else {
-        return Ok(None);
-    };
+    let Some(container) = containers::handler(spec) else { return Ok(None) };
     if container.command.as_ref().is_none_or(Vec::is_empty) {
         let image = container.image.clone().unwrap_or_default();
         return Err(PodError::ImageAlone { image, pipeline: pipeline.to_owned() });

@@ -1,12 +1,27 @@
 //! Every example answers, as it stands.
 
-use super::running::Local;
+use super::running::{Local, SOON, pipeline};
 use serde_json::{Value, json};
 use warren_testkit::broker;
 
 fn example(file: &str) -> String {
     let path = format!("{}/../examples/{file}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(path).expect("the example")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_of_a_template_are_left_out_and_named() {
+    let vhost = broker::vhost("sidecars").await;
+    let logs = json!({"name": "logs", "image": "logs:1", "command": ["logs"], "restartPolicy": "Always"});
+    let template =
+        json!({"spec": {"initContainers": [logs], "containers": [{"name": "metrics", "image": "metrics:1"}]}});
+    let processor = json!({"handler": {"demo": {"delay": "0s"}}, "template": template});
+    let mut local = Local::start(&pipeline("p", processor), Some(&vhost.url())).await;
+    local.program.wait_for_line("spec.processor.template are not run here: logs, metrics", SOON).await;
+    let base = local.base("p").await;
+    let id = local.submit(&base, json!("hello")).await;
+    assert_eq!(local.record_when(&base, &id, "succeeded").await["result"], "hello-processed");
+    local.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,7 +29,15 @@ fn a_wrong_file_is_refused_with_every_mistake_in_it() {
     let secret = json!({"handler": {"exec": {"image": "i", "command": ["c"], "env": [
         {"name": "TOKEN_OF_A_TEST", "valueFrom": {"secretKeyRef": {"name": "api", "key": "token"}}}]}}});
     let shared = pipeline("a", demo.clone()).replace(r#""spec":{"#, r#""spec":{"topology":{"exchange":"b"},"#);
+    let elsewhere = pipeline("p", demo.clone()).replace(r#""name":"p""#, r#""name":"p","namespace":"elsewhere""#);
+    let own = json!({"handler": {"demo": {}}, "template": {"spec": {"containers": [
+        {"name": "processor", "image": "registry.example/uppercase:1"}]}}});
     for (text, words) in [
+        (pipeline("p", own), vec!["`registry.example/uppercase:1`", "warren-processor", "managed: false"]),
+        (
+            format!("{}\n---\n{elsewhere}", pipeline("p", demo.clone())),
+            vec!["`p`", "`default`", "`elsewhere`", "--directory"],
+        ),
         (pipeline("p", unknown), vec!["concurency", "did you mean `concurrency`"]),
         (pipeline("p", two), vec!["handler", "exactly one"]),
         (pipeline("p", bounds), vec!["minReplicas", "maxReplicas"]),
