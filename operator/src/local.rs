@@ -9,6 +9,7 @@ mod broker;
 mod fleet;
 mod gateway;
 mod keeper;
+mod mark;
 mod pipeline;
 mod plan;
 mod pod;

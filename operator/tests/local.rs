@@ -10,4 +10,5 @@ mod lifetime;
 mod refusals;
 mod running;
 mod scaling;
+mod strays;
 mod thousand;

@@ -1,6 +1,6 @@
 //! One child process: started in a group of its own, its output passed on line by line, ended in order.
 
-use super::{pod::Program, screen, workspace::Workspace};
+use super::{mark::Mark, pod::Program, screen, workspace::Workspace};
 use crate::build::environment::POSTGRES_URL;
 use nix::{
     sys::signal::{Signal, killpg},
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Process {
     child: Child,
     group: Option<Pid>,
+    mark: Mark,
 }
 
 impl Process {
@@ -26,12 +27,15 @@ impl Process {
     /// The program cannot be started.
     pub fn start(program: &Program, name: &str, workspace: &Workspace) -> io::Result<Self> {
         let (first, rest) = program.words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let mark = Mark::new(workspace, name);
+        let (variable, value) = mark.variable();
         let mut child = Command::new(first)
             .args(rest)
             // It is for the pipelines that name a database: others keep their file.
             .env_remove(POSTGRES_URL)
             .envs(&program.variables)
             .env("WARREN_LOG_FORMAT", "pretty")
+            .env(variable, value)
             .current_dir(&program.directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -45,13 +49,13 @@ impl Process {
         pass_on(child.stdout.take(), name);
         pass_on(child.stderr.take(), name);
         let group = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
-        Ok(Self { child, group })
+        Ok(Self { child, group, mark })
     }
 
     /// Waits until it ends by itself, and kills what it has started and left behind; says how it ended.
     pub async fn ended(&mut self) -> String {
         let status = self.child.wait().await;
-        self.signal(Signal::SIGKILL);
+        self.kill().await;
         match status {
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
@@ -64,8 +68,14 @@ impl Process {
         self.signal(Signal::SIGTERM);
         let ending = tokio::time::timeout(grace, self.child.wait());
         let _ = abort.run_until_cancelled(ending).await;
+        self.kill().await;
+    }
+
+    /// Kills it and all that came from it: its group, and who has left that, as the commands of a processor do.
+    async fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         let _ = self.child.wait().await;
+        self.mark.end_all().await;
     }
 
     /// A request to end goes to the process alone, which knows what to do with its own; a kill to its whole group.

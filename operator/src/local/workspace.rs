@@ -1,6 +1,7 @@
 //! The directory that `local` keeps from run to run, and the list of processes it has started: what a killed run
-//! left behind is ended by the next one.
+//! left behind is ended by the next one, with all that came from it.
 
+use super::mark;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -111,6 +112,10 @@ impl Workspace {
         }
         for pid in text.lines().filter_map(running) {
             let _ = kill(pid, Signal::SIGKILL);
+        }
+        let strays = mark::end_all_of(&self.path).await;
+        if strays > 0 {
+            tracing::warn!(processes = strays, "ended what the processes of an earlier run had started");
         }
         let _ = std::fs::remove_file(self.list());
     }
