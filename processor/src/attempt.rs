@@ -1,6 +1,6 @@
 //! One attempt: the handler within its time.
 
-use crate::{Handler, Outcome, Work};
+use crate::{Handler, Outcome, Work, exec::last_words::Heard};
 use futures::FutureExt as _;
 use std::{any::Any, panic::AssertUnwindSafe, pin::pin, time::Duration};
 use tokio::time;
@@ -16,7 +16,8 @@ pub(crate) async fn attempt<H: Handler>(
     timeout: Duration,
     started: impl FnOnce(),
 ) -> Outcome {
-    let mut running = pin!(guarded(handler, work));
+    let heard = Heard::default();
+    let mut running = pin!(heard.during(guarded(handler, work)));
     if timeout > WORTH_TELLING {
         // No timer is set for a handler that answers at once: tokio polls it first.
         if let Ok(outcome) = time::timeout(WORTH_TELLING, running.as_mut()).await {
@@ -26,7 +27,7 @@ pub(crate) async fn attempt<H: Handler>(
     }
     let rest = if timeout > WORTH_TELLING { timeout - WORTH_TELLING } else { timeout };
     let ended = time::timeout(rest, running).await;
-    ended.unwrap_or_else(|_| Outcome::again(format_args!("timed out after {}", duration::format(timeout))))
+    ended.unwrap_or_else(|_| Outcome::again(heard.after(&format!("timed out after {}", duration::format(timeout)))))
 }
 
 /// The handler, whose panic is one failed attempt and no more.

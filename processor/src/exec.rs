@@ -3,6 +3,7 @@
 mod answer;
 mod child;
 pub(crate) mod command;
+pub(crate) mod last_words;
 pub(crate) mod per_message;
 #[cfg(test)]
 mod properties;

@@ -90,6 +90,19 @@ async fn an_error_carries_the_end_of_a_long_standard_error() {
 }
 
 #[tokio::test]
+async fn an_attempt_whose_time_is_up_tells_the_end_of_standard_error_in_either_mode() {
+    for mode in ["--exec-mode=per-message", "--exec-mode=stream"] {
+        let pipeline = Pipeline::declared().await;
+        let script = "echo the cause >&2; sleep 1000";
+        let options = ["--timeout=500ms", "--handler=exec", mode, "--", "sh", "-c", script];
+        let _worker = worker::shipped(&pipeline, &options);
+        pipeline.request(1, "0").await;
+        let error = pipeline.dead().await.header("x-error");
+        assert_eq!(error.as_deref(), Some("timed out after 500ms: the cause"), "{mode}");
+    }
+}
+
+#[tokio::test]
 async fn output_that_is_no_json_is_final_and_shown() {
     let said = says(&sh("echo Traceback; yes | head -500"), "0").await;
     assert!(said.starts_with("never ") && said.contains("it begins `Traceback\\ny"), "{said}");

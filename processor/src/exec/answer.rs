@@ -1,6 +1,6 @@
 //! What a command's exit and output mean.
 
-use super::child::LastWords;
+use super::last_words::LastWords;
 use crate::{Outcome, excerpt};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;

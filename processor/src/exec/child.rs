@@ -1,19 +1,11 @@
 //! A child process that does not outlive whoever waits for it.
 
-use crate::excerpt::Tail;
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
-use std::{
-    io,
-    process::ExitStatus,
-    sync::{Arc, Mutex, PoisonError},
-};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _},
-    process::{self, ChildStderr, ChildStdin, ChildStdout, Command},
-};
+use std::{io, process::ExitStatus};
+use tokio::process::{self, ChildStderr, ChildStdin, ChildStdout, Command};
 
 /// A child and its process group. Dropping it kills the group, whether the child itself still runs or not: a timeout
 /// drops the future that holds it.
@@ -80,32 +72,5 @@ impl Child {
     /// What it left running is of no use to anybody.
     pub(crate) fn kill_the_rest(&mut self) {
         self.group.kill();
-    }
-}
-
-/// What a child last wrote to its standard error.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LastWords(Arc<Mutex<Tail>>);
-
-impl LastWords {
-    /// Listens until the child closes its standard error.
-    pub(crate) async fn listen(&self, mut stderr: impl AsyncRead + Unpin) {
-        let mut bytes = [0; 1024];
-        while let Ok(read @ 1..) = stderr.read(&mut bytes).await {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(&bytes[..read]);
-        }
-    }
-
-    /// The last 2 KiB.
-    pub(crate) fn text(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).text()
-    }
-
-    /// `what`, followed by what the child said last.
-    pub(crate) fn after(&self, what: &str) -> String {
-        match self.text() {
-            silence if silence.is_empty() => what.to_owned(),
-            words => format!("{what}: {words}"),
-        }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{
     answer::{MOVED, judge},
-    child::{Child, LastWords, Pipes},
+    child::{Child, Pipes},
     command::Command,
+    last_words::LastWords,
 };
 use crate::{Handler, Outcome, Work};
 use std::{pin::pin, process::ExitStatus, time::Duration};
@@ -41,6 +42,7 @@ impl Handler for PerMessage {
 impl PerMessage {
     async fn finish(&self, mut child: Child, pipes: Pipes, work: Work<'_>) -> Outcome {
         let (words, mut stdout) = (LastWords::default(), Vec::new());
+        words.speak_for_the_attempt();
         let ended = {
             let (reading, listening) = (self.read(pipes.stdout, &mut stdout), words.listen(pipes.stderr));
             let mut talking = pin!(async { tokio::join!(feed(pipes.stdin, work.data.get()), reading, listening) });

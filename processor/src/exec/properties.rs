@@ -2,7 +2,7 @@
 
 use super::{
     answer::{judge, read_line},
-    child::LastWords,
+    last_words::LastWords,
 };
 use crate::{Outcome, excerpt};
 use proptest::prelude::*;

@@ -2,10 +2,7 @@
 
 use crate::{
     Work,
-    exec::{
-        child::{Child, LastWords},
-        command::Command,
-    },
+    exec::{child::Child, command::Command, last_words::LastWords},
 };
 use futures::FutureExt as _;
 use serde::Serialize;
@@ -80,6 +77,7 @@ impl Companion {
     /// One line to it, one line back. Both at once: it may answer before it has read all.
     pub(super) async fn ask(&mut self, work: &Work<'_>, max_bytes: usize) -> Reply {
         let question = question(work);
+        self.words.speak_for_the_attempt();
         let Self { child, stdin, stdout, .. } = self;
         // A pipe that breaks shows itself by the missing answer.
         let asking = async { stdin.write_all(&question).await.is_ok() };
