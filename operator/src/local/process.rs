@@ -8,10 +8,13 @@ use nix::{
 };
 use std::{io, process::Stdio, time::Duration};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
+    io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader},
     process::{Child, Command},
 };
 use tokio_util::sync::CancellationToken;
+
+/// The most bytes of output that are printed as one line.
+const LONGEST_LINE: u64 = 16 * 1024;
 
 /// A running child. Dropping it kills it.
 pub struct Process {
@@ -96,11 +99,18 @@ fn pass_on(output: Option<impl AsyncRead + Unpin + Send + 'static>, name: &str) 
     let Some(output) = output else { return };
     let name = name.to_owned();
     tokio::spawn(async move {
-        let mut lines = BufReader::new(output).split(b'\n');
-        while let Ok(Some(line)) = lines.next_segment().await {
-            screen::print(&format!("{name} │ {}", String::from_utf8_lossy(&line).trim_end()));
+        let mut output = BufReader::new(output);
+        while let Some(line) = next_line(&mut output).await {
+            screen::print_in_turn(&format!("{name} │ {}", String::from_utf8_lossy(&line).trim_end())).await;
         }
     });
+}
+
+/// The next line, or the next piece of a long one: a process may write for ever without ending its line.
+async fn next_line(output: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    let read = output.take(LONGEST_LINE).read_until(b'\n', &mut line).await.ok()?;
+    (read > 0).then_some(line)
 }
 
 #[cfg(test)]
@@ -114,6 +124,16 @@ mod tests {
     fn shell(script: &str, directory: &Path) -> Program {
         let words = ["sh", "-c", script].map(str::to_owned).to_vec();
         Program { words, variables: Default::default(), directory: directory.to_owned() }
+    }
+
+    #[tokio::test]
+    async fn a_line_without_end_is_printed_in_pieces() {
+        let text = [&[b'x'; 40 * 1024][..], b"\nnext"].concat();
+        let (mut output, mut pieces) = (BufReader::new(&text[..]), Vec::new());
+        while let Some(line) = next_line(&mut output).await {
+            pieces.push(line.len());
+        }
+        assert_eq!(pieces, [16 * 1024, 16 * 1024, 8 * 1024 + 1, 4]);
     }
 
     async fn child(directory: &Path) -> String {

@@ -1,31 +1,43 @@
 //! What a person sees while `local` runs: lines as they come and, on a terminal, a panel below them that is always
 //! up to date.
 
+mod lines;
 mod live;
 mod panel;
 mod plain;
 
 use super::board::Board;
+use lines::Lines;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::{LazyLock, Mutex, PoisonError};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use warren_messaging::logging::LogSettings;
 
 /// Where every line goes, whoever prints it: a panel can only stay below the lines if all of them pass by it.
-static LINES: LazyLock<Mutex<Option<mpsc::UnboundedSender<String>>>> = LazyLock::new(|| Mutex::new(None));
+static LINES: LazyLock<Mutex<Option<Lines>>> = LazyLock::new(|| Mutex::new(None));
 
-/// Prints a line above the panel; before there is a screen, and after it, to standard error.
+/// Prints a line of our own above the panel; before there is a screen, and after it, to standard error.
 pub fn print(line: &str) {
-    let sender = LINES.lock().unwrap_or_else(PoisonError::into_inner);
-    let left = match &*sender {
-        Some(lines) => lines.send(line.to_owned()).err().map(|error| error.0),
-        None => Some(line.to_owned()),
-    };
-    if let Some(line) = left {
+    let lines = lines();
+    let left = lines.map_or(Err(line.to_owned()), |lines| lines.send(line.to_owned(), None));
+    if let Err(line) = left {
         // A terminal that went away is no reason to end, as `eprintln` would by a panic.
         let _ = writeln!(io::stderr(), "{line}");
     }
+}
+
+/// Prints a line of a process, once there is room: one that floods us waits for the screen.
+pub async fn print_in_turn(line: &str) {
+    let Some(lines) = lines() else { return print(line) };
+    let place = lines.place().await;
+    if let Err(line) = lines.send(line.to_owned(), place) {
+        print(&line);
+    }
+}
+
+fn lines() -> Option<Lines> {
+    LINES.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// The screen.
@@ -46,7 +58,7 @@ impl Screen {
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let terminal = io::stderr().is_terminal() && io::stdout().is_terminal();
         log.start_plain(LineWriter::default)?;
-        let (sender, lines) = mpsc::unbounded_channel();
+        let (sender, lines) = lines::queue();
         *LINES.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         let stop = CancellationToken::new();
         let drawing = if terminal {

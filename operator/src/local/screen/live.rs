@@ -1,6 +1,6 @@
 //! For a terminal: lines scroll by above a panel that stays.
 
-use super::panel;
+use super::{lines, panel};
 use crate::local::board::{Board, State};
 use ratatui::{
     Terminal, TerminalOptions, Viewport,
@@ -38,7 +38,7 @@ pub(super) fn open(pipelines: usize) -> io::Result<Screen> {
 
 pub(super) async fn draw(
     mut screen: Screen,
-    mut lines: mpsc::UnboundedReceiver<String>,
+    mut lines: mpsc::UnboundedReceiver<lines::Line>,
     board: Board,
     stop: CancellationToken,
 ) {
@@ -61,9 +61,9 @@ pub(super) async fn draw(
     let _ = screen.show_cursor();
 }
 
-fn insert(screen: &mut Screen, lines: &mut Vec<String>) -> io::Result<()> {
-    for text in lines.drain(..) {
-        let rows = rows(&without_escapes(&text), screen.size()?.width.max(1).into());
+fn insert(screen: &mut Screen, lines: &mut Vec<lines::Line>) -> io::Result<()> {
+    for line in lines.drain(..) {
+        let rows = rows(&without_escapes(&line.text), screen.size()?.width.max(1).into());
         let height = u16::try_from(rows.len()).unwrap_or(u16::MAX);
         let paragraph = Paragraph::new(rows);
         screen.insert_before(height, |buffer| paragraph.render(buffer.area, buffer))?;

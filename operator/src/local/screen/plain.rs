@@ -1,6 +1,6 @@
 //! For a log: every line as it comes, and a line per pipeline when it has changed.
 
-use super::panel;
+use super::{lines::Line, panel};
 use crate::local::board::{Board, State};
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// The shortest time between two lines about one pipeline.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-pub(super) async fn draw(mut lines: mpsc::UnboundedReceiver<String>, board: Board, stop: CancellationToken) {
+pub(super) async fn draw(mut lines: mpsc::UnboundedReceiver<Line>, board: Board, stop: CancellationToken) {
     let mut said = BTreeMap::new();
     let mut interval = tokio::time::interval(INTERVAL);
     loop {
@@ -21,7 +21,7 @@ pub(super) async fn draw(mut lines: mpsc::UnboundedReceiver<String>, board: Boar
             // Lines first, and all of them before the end.
             biased;
             line = lines.recv() => match line {
-                Some(line) => write(&line),
+                Some(line) => write(&line.text),
                 None => return,
             },
             () = stop.cancelled() => return,
