@@ -130,6 +130,7 @@ impl Running {
             Count::ByBacklog(policy) if goes_on(&plan) => (plan, running.max(policy.min)),
             Count::ByBacklog(policy) => (plan, running.clamp(policy.min, policy.max.max(policy.min))),
         });
+        follow(&mut processor, wanted.as_ref().map(|(plan, _)| plan));
         bring(&mut processor, wanted, &name, &surroundings).await;
         self.count_processors();
     }
@@ -147,6 +148,16 @@ impl Running {
             fleet: Arc::new(Processes { pipeline: name, board, side }),
         };
         autoscaler.scale(&self.plan.broker, scaled);
+    }
+}
+
+/// Has processors run another plan at once: the ones before may have long work to finish, for which new requests need
+/// not wait. A web side cannot do so, for its store may be one process's alone.
+fn follow(side: &mut Option<side::Side>, plan: Option<&PodPlan>) {
+    if let (Some(side), Some(plan)) = (side, plan)
+        && !side.runs(plan)
+    {
+        side.change(plan.clone());
     }
 }
 

@@ -12,12 +12,15 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+type Replicas = BTreeMap<u32, (CancellationToken, JoinHandle<()>)>;
+
 /// The running replicas of a Deployment.
 pub struct Side {
     pipeline: String,
     plan: PodPlan,
-    replicas: BTreeMap<u32, (CancellationToken, JoinHandle<()>)>,
-    ending: Vec<JoinHandle<()>>,
+    replicas: Replicas,
+    /// With the numbers of the replicas that are ending.
+    ending: Vec<(BTreeSet<u32>, JoinHandle<()>)>,
     surroundings: Surroundings,
 }
 
@@ -70,31 +73,49 @@ impl Side {
     /// numbers; each takes its own time. Returns the names of those that end.
     pub fn scale(&mut self, wanted: u32, first: &BTreeSet<String>) -> BTreeSet<String> {
         self.surroundings.board.want(&self.pipeline, self.plan.side, wanted);
-        let mut numbers = 0..;
+        self.ending.retain(|(_, ending)| !ending.is_finished());
         while self.count() < wanted {
-            let number = numbers.find(|number| !self.replicas.contains_key(number)).unwrap_or_default();
+            let number = self.free_number();
             let started = self.start(number);
             self.replicas.insert(number, started);
         }
         let mut order: Vec<_> = self.replicas.keys().copied().collect();
         order.sort_by_key(|number| (first.contains(&self.id(*number).to_string()), *number));
         let going = order.split_off(order.len().min(wanted as usize));
-        let going: BTreeMap<_, _> =
+        let going: Replicas =
             going.into_iter().filter_map(|number| Some((number, self.replicas.remove(&number)?))).collect();
         let names = going.keys().map(|number| self.id(*number).to_string()).collect();
-        self.ending.retain(|ending| !ending.is_finished());
-        if !going.is_empty() {
-            self.ending.push(tokio::spawn(end(going)));
-        }
+        self.end_aside(going);
         names
+    }
+
+    /// Runs another plan from now on. The replicas of the one before begin nothing more, and end in their own time
+    /// beside the new ones.
+    pub fn change(&mut self, plan: PodPlan) {
+        self.plan = plan;
+        let going = std::mem::take(&mut self.replicas);
+        self.end_aside(going);
     }
 
     /// Ends all replicas, each in its own time, all at once.
     pub async fn stop(mut self) {
         end(std::mem::take(&mut self.replicas)).await;
-        for ending in self.ending {
+        for (_, ending) in self.ending {
             let _ = ending.await;
         }
+    }
+
+    fn end_aside(&mut self, going: Replicas) {
+        if !going.is_empty() {
+            self.ending.push((going.keys().copied().collect(), tokio::spawn(end(going))));
+        }
+    }
+
+    /// Not that of a replica which is still ending: it has the name, too.
+    fn free_number(&self) -> u32 {
+        let is_ending = |number: &u32| self.ending.iter().any(|(numbers, _)| numbers.contains(number));
+        let free = (0..).find(|number| !self.replicas.contains_key(number) && !is_ending(number));
+        free.unwrap_or_default()
     }
 
     fn id(&self, number: u32) -> ReplicaId {
@@ -110,7 +131,7 @@ impl Side {
     }
 }
 
-async fn end(replicas: BTreeMap<u32, (CancellationToken, JoinHandle<()>)>) {
+async fn end(replicas: Replicas) {
     for (stop, _) in replicas.values() {
         stop.cancel();
     }

@@ -40,3 +40,26 @@ async fn an_edit_is_picked_up_a_mistake_is_told_and_a_removed_pipeline_ends() {
     eventually("one web side to be left", SOON, async || local.pids("warren-web-service").len() == 1).await;
     local.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_handler_takes_new_requests_while_the_one_before_finishes_its_own() {
+    let vhost = broker::vhost("edit-busy").await;
+    let exec = |script: &str| {
+        let exec = json!({"image": "any", "command": ["sh", "-c", script]});
+        pipeline("p", json!({"handler": {"exec": exec}, "scaling": {"minReplicas": 1}}))
+    };
+    let mut local = Local::start(&exec("while [ ! -e enough ]; do sleep 0.1; done; echo 1"), Some(&vhost.url())).await;
+    let base = local.base("p").await;
+    let long = local.submit(&base, json!("long")).await;
+    local.record_when(&base, &long, "started").await;
+
+    std::fs::write(file(local.directory.path()), exec("echo 2")).expect("is written");
+    local.program.wait_for_line("pipeline `p` was edited", SOON).await;
+    let next = local.submit(&base, json!("next")).await;
+    assert_eq!(local.record_when(&base, &next, "succeeded").await["result"], 2);
+    assert_eq!(local.record_when(&base, &long, "started").await["attempts"], 1);
+
+    std::fs::write(local.directory.path().join("enough"), "").expect("is written");
+    assert_eq!(local.record_when(&base, &long, "succeeded").await["result"], 1);
+    local.end().await;
+}
