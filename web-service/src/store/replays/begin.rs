@@ -129,12 +129,7 @@ impl Begin {
         let filter: Filter = serde_json::from_str(&filter).map_err(corrupt)?;
         let mut values = vec![self.id(), next.into(), last.into(), i64::from(self.limit).into()];
         let named = and_named_by(&filter, &mut values);
-        let insert = format!(
-            "INSERT INTO replay_items (job_id, place, request_id, replay)
-             SELECT $1, d.seq, d.request_id, d.replay + 1 FROM {OPEN} AND d.seq > $2 AND d.seq <= $3{named}
-             ORDER BY d.seq LIMIT $4 RETURNING place"
-        );
-        let staged = on.rows::<(i64,)>(&insert, &values).await?;
+        let staged = on.rows::<(i64,)>(&staging(&named), &values).await?;
         let is_all = staged.len() < self.limit as usize;
         let next = staged.into_iter().map(|(place,)| place).max().filter(|_| !is_all);
         on.run("UPDATE replay_jobs SET next_place = $2 WHERE id = $1", &[self.id(), next.into()]).await.map(drop)
@@ -153,17 +148,7 @@ impl Begin {
         let values: Vec<Value> = std::iter::once(self.id()).chain(chosen.iter().map(|place| (*place).into())).collect();
         let with_now: Vec<Value> = values.iter().cloned().chain([now.into()]).collect();
         let now = values.len() + 1;
-        let reopen = format!(
-            "UPDATE requests SET replays = replays + 1, status = 'queued', attempts = 0, started_at = NULL,
-               next_attempt_at = NULL, finished_at = NULL, result = NULL, reason = NULL, error = NULL,
-               deadline = CASE WHEN deadline < ${now} THEN NULL ELSE deadline END
-             WHERE status = 'failed'
-               AND id IN (SELECT i.request_id FROM {ITEMS_AND_LETTERS} AND {among} AND d.body IS NOT NULL)
-               AND EXISTS (SELECT 1 FROM replay_items i WHERE i.job_id = $1 AND {among}
-                           AND i.request_id = requests.id AND i.replay = requests.replays + 1)
-             RETURNING id"
-        );
-        let reopened = on.rows::<(String,)>(&reopen, &with_now).await?;
+        let reopened = on.rows::<(String,)>(&reopening(&among, now), &with_now).await?;
         if !reopened.is_empty() {
             let begin = format!(
                 "UPDATE replay_items SET begun = 1 WHERE job_id = $1 AND begun = 0 AND request_id IN ({})",
@@ -185,5 +170,41 @@ impl Begin {
         let skipped = i64::try_from(on.run(&delete, values).await?).map_err(corrupt)?;
         let count = "UPDATE replay_jobs SET skipped = skipped + $2 WHERE id = $1";
         on.run(count, &[self.id(), skipped.into()]).await.map(drop)
+    }
+}
+
+/// Of `$1` the next `$4` behind `$2`, up to `$3`, that a filter names.
+fn staging(named: &str) -> String {
+    format!(
+        "INSERT INTO replay_items (job_id, place, request_id, replay)
+         SELECT $1, d.seq, d.request_id, d.replay + 1 FROM {OPEN} AND d.seq > $2 AND d.seq <= $3{named}
+         ORDER BY d.seq LIMIT $4 RETURNING place"
+    )
+}
+
+/// Of `$1` those items `among` others, at `$now`. What is compared with the status is more than its column, lest SQLite begin
+/// with all that failed.
+fn reopening(among: &str, now: usize) -> String {
+    format!(
+        "UPDATE requests SET replays = replays + 1, status = 'queued', attempts = 0, started_at = NULL,
+           next_attempt_at = NULL, finished_at = NULL, result = NULL, reason = NULL, error = NULL,
+           deadline = CASE WHEN deadline < ${now} THEN NULL ELSE deadline END
+         WHERE status || '' = 'failed'
+           AND id IN (SELECT i.request_id FROM {ITEMS_AND_LETTERS} AND {among} AND d.body IS NOT NULL)
+           AND EXISTS (SELECT 1 FROM replay_items i WHERE i.job_id = $1 AND {among}
+                       AND i.request_id = requests.id AND i.replay = requests.replays + 1)
+         RETURNING id"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::looks_at_few;
+
+    #[tokio::test]
+    async fn a_few_of_a_replay_cost_no_look_at_all_that_failed() {
+        looks_at_few(&staging(" AND d.reason = $5 AND d.failed_at >= $6")).await;
+        looks_at_few(&reopening("i.place IN ($2, $3)", 4)).await;
     }
 }
