@@ -132,7 +132,11 @@ impl Web {
 
     /// Long-polls a request in the background, and waits until it waits.
     pub async fn poll(&self, id: &str) -> JoinHandle<(StatusCode, Value)> {
-        let (http, url) = (self.http.clone(), format!("{}/api/v1/requests/{id}?wait=60s", self.base));
+        self.poll_for(id, "60s").await
+    }
+
+    pub async fn poll_for(&self, id: &str, wait: &str) -> JoinHandle<(StatusCode, Value)> {
+        let (http, url) = (self.http.clone(), format!("{}/api/v1/requests/{id}?wait={wait}", self.base));
         let polling = tokio::spawn(async move {
             let response = http.get(url).send().await.expect("is answered");
             (response.status(), response.json().await.expect("is JSON"))

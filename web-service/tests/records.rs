@@ -15,6 +15,7 @@ on_each_store!(
     a_request_is_accepted_queued_and_answered,
     a_long_poll_ends_as_soon_as_the_result_is_there,
     a_long_poll_that_waits_in_vain_tells_how_far_the_request_is,
+    a_long_poll_that_ends_without_a_result_tells_the_progress_made_meanwhile,
     a_result_that_overtakes_its_request_is_kept,
     the_first_result_counts_and_later_ones_change_nothing,
     whatever_comes_after_the_end_changes_nothing,
@@ -66,6 +67,22 @@ async fn a_long_poll_that_waits_in_vain_tells_how_far_the_request_is(kind: Store
     assert!(begun.elapsed() >= Duration::from_millis(300));
     assert_eq!(response.headers()["retry-after"], "1");
     assert_eq!(response.json::<Value>().await.expect("is JSON")["status"], "queued");
+}
+
+async fn a_long_poll_that_ends_without_a_result_tells_the_progress_made_meanwhile(kind: StoreKind) {
+    let (vhost, web) = web_on(kind, "progress").await;
+    for wait in ["3s", "60s"] {
+        let id = web.submit(json!("x")).await;
+        let polling = web.poll_for(&id, wait).await;
+        let started = json!({"event": "started", "startedAt": "2026-01-01T00:00:00Z", "requestId": id, "attempt": 1});
+        vhost.publish("p", "event", started.to_string()).await;
+        web.record_when(&id, "started").await;
+        if wait == "60s" {
+            web.stop.cancel();
+        }
+        let (status, record) = polling.await.expect("does not panic");
+        assert_eq!((status, &record["status"], &record["attempts"]), (StatusCode::OK, &json!("started"), &json!(1)));
+    }
 }
 
 async fn a_result_that_overtakes_its_request_is_kept(kind: StoreKind) {

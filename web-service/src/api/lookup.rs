@@ -1,7 +1,10 @@
 //! `GET /api/v1/requests/{id}`: what became of a request, now or as soon as it ends.
 
 use super::{Problem, Service, wait};
-use crate::record::{Record, Status};
+use crate::{
+    record::{Record, Status},
+    store::StoreError,
+};
 use axum::{
     Json,
     extract::{
@@ -18,8 +21,11 @@ use warren_messaging::request_id::RequestId;
 /// After how many seconds it is worth asking again, and where there was no place to wait.
 const ASK_AGAIN: i64 = 1;
 const ASK_LATER: i64 = 5;
-/// After how long who waits looks again at a store that failed.
+/// After how long who waits looks again at a store that failed, and how long the last look may take.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// What the store told.
+type Found = Result<Option<Record>, StoreError>;
 
 /// What was found, and after how many seconds to ask again.
 struct Seen {
@@ -83,13 +89,24 @@ async fn settled(service: &Service, id: &RequestId, wait: Duration) -> Result<Op
         if waits.is_none() {
             return Ok(seen(found?, ASK_LATER));
         }
-        tokio::select! {
-            () = woken => {}
+        let is_over = tokio::select! {
+            () = woken => false,
             // A store that was away for a moment.
-            () = tokio::time::sleep(AGAIN), if found.is_err() => {}
-            () = tokio::time::sleep_until(deadline) => return Ok(seen(found?, ASK_AGAIN)),
-            () = service.stop.cancelled() => return Ok(seen(found?, ASK_AGAIN)),
+            () = tokio::time::sleep(AGAIN), if found.is_err() => false,
+            () = tokio::time::sleep_until(deadline) => true,
+            () = service.stop.cancelled() => true,
+        };
+        if is_over {
+            return Ok(seen(last_look(service, id, found).await?, ASK_AGAIN));
         }
+    }
+}
+
+/// What is known at the end of a wait: progress wakes nobody. If the store does not tell now, what it told before it.
+async fn last_look(service: &Service, id: &RequestId, before: Found) -> Found {
+    match tokio::time::timeout(AGAIN, service.store.find(id)).await {
+        Ok(Ok(record)) => Ok(record),
+        _ => before,
     }
 }
 
