@@ -17,6 +17,7 @@ on_each_store!(
     a_long_poll_that_waits_in_vain_tells_how_far_the_request_is,
     a_long_poll_that_ends_without_a_result_tells_the_progress_made_meanwhile,
     a_result_that_overtakes_its_request_is_kept,
+    a_result_that_says_nothing_of_results_ends_its_request,
     the_first_result_counts_and_later_ones_change_nothing,
     whatever_comes_after_the_end_changes_nothing,
     an_integer_id_of_a_foreign_sender_is_another_than_its_digits,
@@ -89,6 +90,13 @@ async fn a_result_that_overtakes_its_request_is_kept(kind: StoreKind) {
     let (vhost, web) = web_on(kind, "overtaking").await;
     result(&vhost, &json!("early"), json!(1)).await;
     assert_eq!(web.record_when("early", "succeeded").await["result"], 1);
+}
+
+async fn a_result_that_says_nothing_of_results_ends_its_request(kind: StoreKind) {
+    let (vhost, web) = web_on(kind, "nothing").await;
+    let id = web.submit(json!("x")).await;
+    vhost.publish("p", "result", json!({"requestId": id}).to_string()).await;
+    assert_eq!(web.record_when(&id, "succeeded").await.get("result"), Some(&Value::Null));
 }
 
 async fn the_first_result_counts_and_later_ones_change_nothing(kind: StoreKind) {

@@ -107,7 +107,7 @@ mod tests {
         for (key, body) in [
             ("result", &b"secret"[..]),
             ("result", br#"{"requestId":1.5,"processingResults":"secret"}"#),
-            ("result", br#"{"requestId":1}"#),
+            ("result", br#"{"processingResults":"secret"}"#),
             ("dead", b"\xff\xfe"),
             ("event", b"{}"),
             ("request", b"{}"),
