@@ -35,7 +35,8 @@ struct ReplayArguments {
     #[arg(long, help_heading = "Which")]
     include_forgotten: bool,
 
-    /// Put them on the queue of another pipeline, as new requests: its exchange, on the same virtual host
+    /// Put them on the queue of another pipeline that does not know them yet, as new requests: its exchange, on the same
+    /// virtual host
     #[arg(long, value_name = "EXCHANGE")]
     into_exchange: Option<String>,
 
