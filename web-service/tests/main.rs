@@ -17,3 +17,4 @@ mod start_and_stop;
 mod store;
 mod store_faults;
 mod store_life;
+mod store_reads;

@@ -13,10 +13,10 @@ pub use url::{PostgresUrl, PostgresUrlError};
 pub(super) use write::Connection;
 
 use crate::waiters::Waiters;
-use futures::future::BoxFuture;
+use futures::{FutureExt as _, future::BoxFuture};
 use sqlx::{
     PgConnection,
-    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+    postgres::{PgPool, PgPoolOptions},
 };
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,8 @@ pub(super) struct Postgres {
 impl Postgres {
     /// Connects to nothing yet.
     pub(super) fn new(url: PostgresUrl, exchange: String) -> Self {
-        let readers = lazy(url.options(), READERS);
+        let readers = few(READERS).after_connect(|connection, _| limit(connection).boxed());
+        let readers = readers.connect_lazy_with(url.options().clone());
         Self { url: Arc::new(url), exchange: exchange.into(), readers }
     }
 
@@ -84,11 +85,16 @@ impl Postgres {
     /// Wakes who waits for a request that ended, whichever replica heard of it, until `stop` is cancelled.
     pub(super) async fn wake(self, waiters: Waiters, stop: CancellationToken) {
         // A pool for each attempt: what is left of one that is silent may hold its place for long.
-        listen::listen(|| lazy(self.url.options(), 1), &waiters, &stop).await;
+        listen::listen(|| few(1).connect_lazy_with(self.url.options().clone()), &waiters, &stop).await;
     }
 }
 
-/// A pool that connects when it is first asked to.
-fn lazy(options: &PgConnectOptions, size: u32) -> PgPool {
-    PgPoolOptions::new().max_connections(size).acquire_timeout(CONNECT).connect_lazy_with(options.clone())
+/// A pool of so many connections.
+fn few(size: u32) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(size).acquire_timeout(CONNECT)
+}
+
+/// A read that outlasts a client that has given up on it ends some time, as a write does.
+async fn limit(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("SELECT set_config('statement_timeout', '15s', false)").execute(connection).await.map(drop)
 }

@@ -15,7 +15,7 @@ pub use settle::Round;
 use super::{Store, StoreError};
 use crate::replay::Job;
 use begin::Begin;
-use create::Create;
+use create::{Create, Extent, extent};
 use jiff::Timestamp;
 use job::{Abandon, Cancel, Fail, Find, ForgetJobs, Recent, Unfinished};
 use settle::Settle;
@@ -29,9 +29,13 @@ impl Store {
     /// Makes a job, with the number of its requests.
     ///
     /// # Errors
-    /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
+    /// [`StoreError::Read`], [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
     pub async fn create_replay(&self, replay: NewReplay) -> Result<Job, StoreError> {
-        self.transact(Create(replay)).await
+        let extent = match &replay.chosen {
+            Chosen::Filtered(filter) => extent(&self.reader, filter).await?,
+            Chosen::Named(_) | Chosen::Journal(_) => Extent::default(),
+        };
+        self.transact(Create(replay, extent)).await
     }
 
     /// The job with this id.

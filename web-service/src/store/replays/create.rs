@@ -6,6 +6,7 @@ use crate::{
     journal::Wanted,
     replay::{DEAD_LETTERS, JOURNAL, Job},
     store::{
+        Reader, StoreError,
         dead_letters::{OPEN, and_named_by},
         row::corrupt,
         statements::{Statements, Value, Work, places},
@@ -17,6 +18,8 @@ use warren_messaging::request_id::RequestId;
 
 /// How many ids one statement names.
 const CHUNK: usize = 500;
+/// How many dead letters one statement counts, by their places: however many there are, none takes long.
+const COUNTED: i64 = 10_000;
 
 /// What somebody wants to have replayed.
 #[derive(Clone, Debug)]
@@ -40,19 +43,68 @@ pub enum Chosen {
     Journal(Wanted),
 }
 
-pub(super) struct Create(pub(super) NewReplay);
+/// What a filter names at a moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extent {
+    total: i64,
+    /// Where the last of them is: what fails later is not the job's.
+    last: i64,
+}
+
+/// The extent of a filter. It only reads, so that nobody who writes waits for it: of a large backlog it takes its time.
+pub(super) async fn extent(reader: &Reader, filter: &Filter) -> Result<Extent, StoreError> {
+    let (first, last) = reader.look(Ends).await?;
+    let mut extent = Extent::default();
+    for from in (first..=last).step_by(usize::try_from(COUNTED).unwrap_or(1)) {
+        let part = reader.look(Part { filter: filter.clone(), from }).await?;
+        extent = Extent { total: extent.total + part.total, last: extent.last.max(part.last) };
+    }
+    Ok(extent)
+}
+
+/// The first and the last place at which there may be one.
+struct Ends;
+
+impl Work for Ends {
+    type Answer = (i64, i64);
+
+    async fn run(&self, on: &mut Statements<'_>) -> sqlx::Result<(i64, i64)> {
+        let select = "SELECT coalesce((SELECT min(seq) FROM dead_letters WHERE replayed_at IS NULL), 1),
+                             coalesce((SELECT max(seq) FROM dead_letters WHERE replayed_at IS NULL), 0)";
+        on.row(select, &[]).await?.ok_or(sqlx::Error::RowNotFound)
+    }
+}
+
+/// Those from a place on.
+struct Part {
+    filter: Filter,
+    from: i64,
+}
+
+impl Work for Part {
+    type Answer = Extent;
+
+    async fn run(&self, on: &mut Statements<'_>) -> sqlx::Result<Extent> {
+        let mut values = vec![self.from.into(), self.from.saturating_add(COUNTED).into()];
+        let named = and_named_by(&self.filter, &mut values);
+        let select =
+            format!("SELECT count(*), coalesce(max(d.seq), 0) FROM {OPEN} AND d.seq >= $1 AND d.seq < $2{named}");
+        let (total, last) = on.row::<(i64, i64)>(&select, &values).await?.ok_or(sqlx::Error::RowNotFound)?;
+        Ok(Extent { total, last })
+    }
+}
+
+/// With the extent of its filter, if it has one.
+pub(super) struct Create(pub(super) NewReplay, pub(super) Extent);
 
 impl Work for Create {
     type Answer = Job;
 
     async fn run(&self, on: &mut Statements<'_>) -> sqlx::Result<Job> {
-        let NewReplay { id, chosen, rate } = &self.0;
+        let Self(NewReplay { id, chosen, rate }, extent) = self;
         let (filter, total, last) = match chosen {
             Chosen::Named(ids) => (None, i64::try_from(ids.len()).map_err(corrupt)?, None),
-            Chosen::Filtered(filter) => {
-                let (total, last) = count(on, filter).await?;
-                (Some(json(filter)?), total, Some(last))
-            }
+            Chosen::Filtered(filter) => (Some(json(filter)?), extent.total, Some(extent.last)),
             // How many these are, reading tells.
             Chosen::Journal(wanted) => (Some(json(wanted)?), 0, None),
         };
@@ -73,14 +125,6 @@ impl Work for Create {
 
 fn json(filter: &impl Serialize) -> sqlx::Result<String> {
     serde_json::to_string(filter).map_err(|error| sqlx::Error::Encode(Box::new(error)))
-}
-
-/// How many there are, and where the last of them is: what fails later is not this job's.
-async fn count(on: &mut Statements<'_>, filter: &Filter) -> sqlx::Result<(i64, i64)> {
-    let mut values = Vec::new();
-    let named = and_named_by(filter, &mut values);
-    let select = format!("SELECT count(*), coalesce(max(d.seq), 0) FROM {OPEN}{named}");
-    on.row(&select, &values).await?.ok_or(sqlx::Error::RowNotFound)
 }
 
 /// Named requests become items, or are counted at once: those that are not failed need no replay, of the others nothing
