@@ -17,6 +17,7 @@ on_each_store!(
     a_request_that_the_journal_no_longer_has_ends_as_failed_unless_something_was_heard_of_it,
     a_dead_letter_that_the_journal_no_longer_has_is_one_again,
     a_cancelled_job_that_cannot_go_on_leaves_nothing_in_hand,
+    a_job_that_fails_leaves_nothing_in_hand,
     a_replay_into_another_pipeline_keeps_no_copy_among_the_dead_letters,
 );
 
@@ -111,6 +112,21 @@ async fn a_cancelled_job_that_cannot_go_on_leaves_nothing_in_hand(kind: StoreKin
     assert_eq!(job.status, JobStatus::Cancelled);
     assert!(store.unfinished_replays().await.expect("can be read").is_empty());
     assert_eq!(found(&store, "a").await.status, Status::Failed);
+}
+
+async fn a_job_that_fails_leaves_nothing_in_hand(kind: StoreKind) {
+    let place = TestStore::new(kind).await;
+    let store = place.open().await;
+    record(&store, "done", 0, done("1")).await;
+    record(&store, "rejected", 0, rejected()).await;
+    in_hand(&store, &["done", "rejected"]).await;
+    for error in ["too much", "later"] {
+        store.fail_replay(JOB, error.into()).await.expect("is asked");
+    }
+    let job = store.find_replay(JOB).await.expect("can be read").expect("is there");
+    assert_eq!((job.status, job.error.as_deref()), (JobStatus::Failed, Some("too much")));
+    assert_eq!(found(&store, "done").await.status, Status::Failed);
+    assert_eq!(dead_letters(&store).await, 1, "it is one again");
 }
 
 async fn a_replay_into_another_pipeline_keeps_no_copy_among_the_dead_letters(kind: StoreKind) {

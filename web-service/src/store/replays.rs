@@ -79,7 +79,7 @@ impl Store {
         self.transact(Abandon(id.to_owned())).await
     }
 
-    /// Ends a job that cannot go on.
+    /// Ends a job that cannot go on. What it has in hand is let go of as if it were cancelled.
     ///
     /// # Errors
     /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].

@@ -132,6 +132,7 @@ impl Runner {
                 Granted::Some(granted) => granted,
             };
             let (lost, heard) = (std::mem::take(&mut taken.lost), std::mem::take(&mut taken.heard));
+            let is_too_much = taken.is_too_much;
             let in_hand = taken.in_hand(granted);
             let count = in_hand.len() + lost.len() + heard.len();
             let mut round =
@@ -147,6 +148,10 @@ impl Runner {
             }
             if settled < count {
                 return Ok(Step::Went);
+            }
+            if is_too_much {
+                self.store.fail_replay(&work.job.job_id, work.walk.too_much()).await?;
+                return Ok(Step::Ended);
             }
         }
     }

@@ -7,8 +7,8 @@ use warren_messaging::message::FailureReason;
 /// Why, in the record: it was read from a journal, or from a dead letter, that has it no longer.
 pub(super) const GONE: &str = "it was to be replayed, but the journal, or its dead letter, has it no longer: its data is \
                                lost here, so it has to be submitted anew";
-/// Or somebody ended the replay at a time when nothing could be published.
-pub(super) const CANCELLED: &str = "its replay was ended while it was not known whether the queue has it";
+/// Or the replay was ended, by somebody or as it could not go on, at a time when nothing could be published.
+pub(super) const ENDED: &str = "its replay was ended while it was not known whether the queue has it";
 
 /// Lets go of these begun items of a job: dead letters of which the data is kept are that again, other records end as
 /// failed. What was heard of is left as it is; what is heard later counts (attempt 0 is nobody's).

@@ -1,6 +1,6 @@
 //! Jobs as rows.
 
-use super::give_up::{CANCELLED, give_up};
+use super::give_up::{ENDED, give_up};
 use crate::{
     replay::{JOURNAL, Job, JobStatus, SkippedBecause},
     store::{
@@ -140,13 +140,19 @@ impl Work for Abandon {
         if on.run(hold, &id).await? == 0 {
             return Ok(false);
         }
-        let in_hand = "SELECT place FROM replay_items WHERE job_id = $1 AND begun = 1";
-        let places: Vec<i64> = on.rows::<(i64,)>(in_hand, &id).await?.into_iter().map(|(place,)| place).collect();
-        give_up(on, &self.0, &places, CANCELLED).await?;
-        on.run("DELETE FROM replay_items WHERE job_id = $1", &id).await?;
+        let_go(on, &self.0).await?;
         finish(on, &self.0).await?;
         Ok(true)
     }
+}
+
+/// No request of a job that has ended waits for it.
+async fn let_go(on: &mut Statements<'_>, job: &str) -> sqlx::Result<()> {
+    let id = [job.into()];
+    let in_hand = "SELECT place FROM replay_items WHERE job_id = $1 AND begun = 1";
+    let places: Vec<i64> = on.rows::<(i64,)>(in_hand, &id).await?.into_iter().map(|(place,)| place).collect();
+    give_up(on, job, &places, ENDED).await?;
+    on.run("DELETE FROM replay_items WHERE job_id = $1", &id).await.map(drop)
 }
 
 pub(super) struct Fail(pub(super) String, pub(super) String);
@@ -158,7 +164,10 @@ impl Work for Fail {
         let fail = "UPDATE replay_jobs SET finished_at = $2, waiting_for = NULL, error = $3
                     WHERE id = $1 AND finished_at IS NULL";
         let now = on.now().await?;
-        on.run(fail, &[self.0.as_str().into(), now.into(), self.1.as_str().into()]).await.map(drop)
+        if on.run(fail, &[self.0.as_str().into(), now.into(), self.1.as_str().into()]).await? > 0 {
+            let_go(on, &self.0).await?;
+        }
+        Ok(())
     }
 }
 

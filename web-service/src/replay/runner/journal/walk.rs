@@ -1,6 +1,7 @@
 //! The way through the journal: each request once.
 
 use crate::store::{Found, Progress};
+use jiff::Timestamp;
 use std::{
     collections::{HashMap, HashSet},
     hash::{BuildHasher as _, RandomState},
@@ -14,6 +15,9 @@ use warren_messaging::{
     request_id::RequestId,
 };
 
+/// The most requests that are kept apart. The table of as many takes 75 MB and doubles with the next ones; four jobs may be
+/// at work in a Pod of 512Mi.
+const MOST_MET: usize = 7_000_000;
 /// A batch ends after this time, full or not: what was taken first is to be published soon.
 const LONGEST: Duration = Duration::from_secs(4);
 
@@ -21,9 +25,13 @@ const LONGEST: Duration = Duration::from_secs(4);
 pub(super) struct Walk {
     /// The most requests that are in hand at a time.
     limit: u32,
-    /// Hashes of the ids that were met: 16 bytes each with their table. Two of ten million are equal by chance in three of
-    /// a million jobs; the second request is then taken for a repeat.
+    /// Hashes of the ids that were met. Two of seven million are equal by chance in one of a million jobs; the second
+    /// request is then taken for a repeat.
     met: HashSet<u64>,
+    /// How many these may be.
+    most: usize,
+    /// When the last of them was sent that tells.
+    sent: Option<Timestamp>,
     hashes: RandomState,
     /// All before this place was read here.
     read: u64,
@@ -53,12 +61,14 @@ pub(super) struct Taken {
     pub(super) heard: Vec<i64>,
     /// Whether that was all.
     pub(super) is_last: bool,
+    /// Whether there is more than can be kept apart.
+    pub(super) is_too_much: bool,
 }
 
 impl Walk {
     pub(super) fn new(limit: u32) -> Self {
         let (met, hashes) = (HashSet::new(), RandomState::new());
-        Self { limit, met, hashes, read: 0, done: 0, in_hand: HashMap::new() }
+        Self { limit, met, most: MOST_MET, sent: None, hashes, read: 0, done: 0, in_hand: HashMap::new() }
     }
 
     /// Goes on from where the job is; where in the stream to begin for that, if not with the range.
@@ -84,6 +94,10 @@ impl Walk {
         let (mut taken, begun) = (Taken::default(), Instant::now());
         while taken.new.len() + taken.left.len() < self.limit as usize && begun.elapsed() < LONGEST {
             match reader.next().await {
+                Ok(Some(entry)) if self.is_too_much(&entry) => {
+                    taken.is_too_much = true;
+                    break;
+                }
                 Ok(Some(entry)) => self.look(entry, &mut taken),
                 Ok(None) => {
                     taken.is_last = true;
@@ -96,6 +110,21 @@ impl Walk {
             }
         }
         Ok(taken)
+    }
+
+    /// Why a job ends that has met as many as it may.
+    pub(super) fn too_much(&self) -> String {
+        let most = self.most;
+        let until = self.sent.map_or_else(|| "some of it".into(), |sent| format!("what was sent until about {sent}"));
+        format!(
+            "there are more than {most} requests in this time, and no more can be told apart in one replay: {until} was \
+             seen to, replay the rest in smaller ranges of time"
+        )
+    }
+
+    /// Whether it is one too many. Those that were met before, here or elsewhere, are not.
+    fn is_too_much(&self, entry: &Entry) -> bool {
+        self.met.len() >= self.most && entry.offset >= self.read && entry.is_original()
     }
 
     /// What was taken last may not have been noted: all is read once more.
@@ -116,6 +145,7 @@ impl Walk {
         let is_new_here = entry.offset >= self.read;
         self.read = self.read.max(entry.offset + 1);
         let Some(id) = entry.request_id().filter(|_| entry.is_original()) else { return };
+        self.sent = entry.published_at.or(self.sent);
         let is_first = !is_new_here || self.met.insert(self.hashes.hash_one(&id));
         let request = Request { place, id, entry };
         if let Some((replay, is_heard)) = self.in_hand.remove(&place) {
@@ -143,5 +173,32 @@ impl Request {
         let incoming = Incoming(&self.entry.properties);
         let (traceparent, deadline) = (incoming.traceparent().map(str::to_owned), incoming.deadline());
         Replayed { request_id: self.id, replay, body: self.entry.body, traceparent, deadline }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warren_messaging::message::Request;
+
+    fn entry(offset: u64, id: &str) -> Entry {
+        let (request_id, data) = (RequestId::from_text(id).expect("is an id"), serde_json::from_str("1"));
+        let sent = Request { request_id, request_data: data.expect("is JSON") }.to_message();
+        let published_at = Timestamp::from_second(i64::try_from(offset).expect("is small")).ok();
+        Entry { offset, published_at, body: sent.body, properties: sent.properties }
+    }
+
+    #[test]
+    fn one_more_than_can_be_kept_apart_is_too_much_and_what_was_met_before_is_not() {
+        let (mut walk, mut taken) = (Walk { most: 2, ..Walk::new(32) }, Taken::default());
+        for (offset, id) in [(4, "a"), (5, "a"), (6, "b")] {
+            assert!(!walk.is_too_much(&entry(offset, id)), "{id}");
+            walk.look(entry(offset, id), &mut taken);
+        }
+        assert_eq!(taken.new.iter().map(|request| request.place).collect::<Vec<_>>(), [4, 6]);
+        assert!(walk.is_too_much(&entry(7, "c")));
+        assert!(!walk.is_too_much(&entry(4, "a")), "when what is in hand is read again");
+        let why = walk.too_much();
+        assert!(why.contains("more than 2 requests") && why.contains("until about 1970-01-01T00:00:06Z"), "{why}");
     }
 }
