@@ -81,7 +81,7 @@ pub struct Record {
     /// When it is no longer worth beginning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
-    /// When the newest announced attempt began.
+    /// When the newest attempt that was heard of began, if that was announced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
     /// The newest attempt that was heard of; 0 before the first.

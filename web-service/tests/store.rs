@@ -21,6 +21,7 @@ on_each_store!(
     what_does_not_say_its_replay_is_about_the_newest,
     the_first_end_in_a_batch_counts,
     progress_that_is_no_news_changes_nothing,
+    the_start_that_a_record_shows_is_that_of_its_newest_attempt,
     a_large_batch_is_recorded_whole,
     an_error_with_any_character_is_kept,
     what_a_later_version_added_is_no_hindrance,
@@ -190,6 +191,15 @@ async fn progress_that_is_no_news_changes_nothing(kind: StoreKind) {
     self::record(&store, vec![change("a", 1, retrying(2)), change("a", 1, started(2))]).await;
     let record = found(&store, "a").await;
     assert_eq!((record.status, record.next_attempt_at), (Status::Retrying, Some(second(1000))));
+}
+
+async fn the_start_that_a_record_shows_is_that_of_its_newest_attempt(kind: StoreKind) {
+    let (_place, store) = open(kind).await;
+    for (number, what) in [retrying(1), retrying(2), failed(1, "no luck"), succeeded(2, "1")].into_iter().enumerate() {
+        let (name, is_same) = (number.to_string(), number % 2 == 0);
+        record(&store, vec![change(&name, 1, started(1)), change(&name, 2, what)]).await;
+        assert_eq!(found(&store, &name).await.started_at, is_same.then(|| second(1)), "{number}");
+    }
 }
 
 async fn a_large_batch_is_recorded_whole(kind: StoreKind) {

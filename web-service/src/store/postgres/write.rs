@@ -171,7 +171,8 @@ async fn retry(connection: &mut PgConnection, rows: &[Retrying<'_>]) -> sqlx::Re
          ON CONFLICT (id) DO UPDATE SET status = 'retrying', attempts = excluded.attempts,
            next_attempt_at = excluded.next_attempt_at, error = excluded.error,
            finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
-           started_at = CASE WHEN requests.replays < excluded.replays THEN NULL ELSE requests.started_at END
+           started_at = CASE WHEN requests.replays = excluded.replays AND requests.attempts = excluded.attempts
+                        THEN requests.started_at END
          WHERE requests.replays < excluded.replays
             OR (requests.replays = excluded.replays AND requests.finished_at IS NULL
                 AND (requests.attempts < excluded.attempts
@@ -184,8 +185,8 @@ async fn retry(connection: &mut PgConnection, rows: &[Retrying<'_>]) -> sqlx::Re
     Ok(())
 }
 
-/// The first end of the newest replay counts; others change nothing. One at attempt 0 is no end that was heard of. Every
-/// replica hears of it with the commit.
+/// The first end of the newest replay counts; others change nothing. One at attempt 0 is no end that was heard of. When
+/// another attempt began than the one that ended is of no interest. Every replica hears of it with the commit.
 async fn end(connection: &mut PgConnection, rows: &[Ended<'_>]) -> sqlx::Result<()> {
     let insert = sqlx::query(
         "WITH recorded AS (
@@ -197,7 +198,8 @@ async fn end(connection: &mut PgConnection, rows: &[Ended<'_>]) -> sqlx::Result<
            ON CONFLICT (id) DO UPDATE SET status = excluded.status, attempts = excluded.attempts,
              finished_at = excluded.finished_at, result = excluded.result, reason = excluded.reason,
              error = excluded.error, next_attempt_at = NULL, replays = excluded.replays,
-             started_at = CASE WHEN requests.replays < excluded.replays THEN NULL ELSE requests.started_at END
+             started_at = CASE WHEN requests.replays = excluded.replays AND requests.attempts = excluded.attempts
+                          THEN requests.started_at END
            WHERE requests.replays < excluded.replays
               OR (requests.replays = excluded.replays AND (requests.finished_at IS NULL OR requests.attempts = 0))
          )

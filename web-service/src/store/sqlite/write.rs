@@ -118,7 +118,8 @@ async fn submit(connection: &mut SqliteConnection, rows: &[Submitted<'_>]) -> sq
     Ok(())
 }
 
-/// The first end of the newest replay counts; others change nothing. One at attempt 0 is no end that was heard of.
+/// The first end of the newest replay counts; others change nothing. One at attempt 0 is no end that was heard of. When
+/// another attempt began than the one that ended is of no interest.
 async fn end(connection: &mut SqliteConnection, rows: &[Ended<'_>]) -> sqlx::Result<()> {
     let columns = "id, status, attempts, finished_at, result, reason, error, replays";
     let mut insert = QueryBuilder::<sqlx::Sqlite>::new(format!("INSERT INTO requests ({columns}) "));
@@ -137,7 +138,8 @@ async fn end(connection: &mut SqliteConnection, rows: &[Ended<'_>]) -> sqlx::Res
         " ON CONFLICT (id) DO UPDATE SET status = excluded.status, attempts = excluded.attempts,
           finished_at = excluded.finished_at, result = excluded.result, reason = excluded.reason,
           error = excluded.error, next_attempt_at = NULL, replays = excluded.replays,
-          started_at = CASE WHEN requests.replays < excluded.replays THEN NULL ELSE requests.started_at END
+          started_at = CASE WHEN requests.replays = excluded.replays AND requests.attempts = excluded.attempts
+                       THEN requests.started_at END
           WHERE requests.replays < excluded.replays
              OR (requests.replays = excluded.replays AND (requests.finished_at IS NULL OR requests.attempts = 0))",
     );
@@ -181,7 +183,8 @@ async fn retry(connection: &mut SqliteConnection, row: &Retrying<'_>) -> sqlx::R
          VALUES (?1, 'retrying', ?2, ?3, ?4, coalesce(?5, (SELECT replays FROM requests WHERE id = ?1), 0))
          ON CONFLICT (id) DO UPDATE SET status = 'retrying', attempts = ?2, next_attempt_at = ?3, error = ?4,
            finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
-           started_at = CASE WHEN requests.replays < excluded.replays THEN NULL ELSE requests.started_at END
+           started_at = CASE WHEN requests.replays = excluded.replays AND requests.attempts = excluded.attempts
+                        THEN requests.started_at END
          WHERE requests.replays < excluded.replays
             OR (requests.replays = excluded.replays AND requests.finished_at IS NULL
                 AND (requests.attempts < ?2 OR (requests.attempts = ?2 AND requests.status = 'started')))",
