@@ -31,6 +31,7 @@ on_each_store!(
     a_foreign_processors_answer_without_the_header_ends_the_replay,
     what_is_not_failed_or_not_known_is_counted_and_left_alone,
     a_job_waits_for_room_in_the_queue_and_goes_on,
+    a_fifth_job_says_that_it_waits_for_its_turn,
     a_cancelled_job_begins_nothing_more,
     a_job_that_waits_for_room_can_be_ended_and_what_it_had_in_hand_is_a_dead_letter_still,
     what_can_be_no_replays_id_is_no_replay,
@@ -204,6 +205,33 @@ async fn a_job_waits_for_room_in_the_queue_and_goes_on(kind: StoreKind) {
 async fn cancel(web: &Web, location: &str) {
     let asked = web.http.request(Method::DELETE, format!("{}{location}", web.base)).send().await.expect("is answered");
     assert_eq!(asked.status(), StatusCode::OK);
+}
+
+async fn a_fifth_job_says_that_it_waits_for_its_turn(kind: StoreKind) {
+    let (vhost, web) = web_on(kind, "turn").await;
+    let names: Vec<_> = (0..33).map(|number| format!("r{number}")).collect();
+    for name in &names {
+        fail(&vhost, name, 0, FailureReason::Rejected).await;
+    }
+    eventually("all to be listed", SOON, async || dead_letters(&web, "?limit=100").await.len() == names.len()).await;
+    let mut jobs = Vec::new();
+    for names in names.chunks(8) {
+        jobs.push(replay(&web.http, &web.base, json!({"requestIds": names, "rate": 1})).await);
+    }
+    eventually("the fifth to say so", SOON, async || {
+        let job = web.get_json(&jobs[4]).await;
+        if job["waitingFor"].as_str().is_some_and(|text| text.contains("its turn")) {
+            Ok(())
+        } else {
+            Err(job.to_string())
+        }
+    })
+    .await;
+    for job in &jobs[..4] {
+        cancel(&web, job).await;
+    }
+    let job = job_when(&web, &jobs[4], "done").await;
+    assert_eq!((counts(&job), job.get("waitingFor")), ([1, 1, 0, 0], None), "{job}");
 }
 
 async fn a_cancelled_job_begins_nothing_more(kind: StoreKind) {

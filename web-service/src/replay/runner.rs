@@ -93,13 +93,26 @@ impl Runner {
             Vec::new()
         });
         for job in unfinished {
-            if at_work.len() >= MOST_JOBS || at_work.values().any(|id| *id == job.job_id) {
+            if at_work.values().any(|id| *id == job.job_id) {
                 continue;
             }
-            if matches!(self.store.take_lease(&job.job_id, &self.owner).await, Ok(true)) {
+            if at_work.len() >= MOST_JOBS {
+                self.defer(&job).await;
+            } else if matches!(self.store.take_lease(&job.job_id, &self.owner).await, Ok(true)) {
                 let (runner, stop, id) = (self.clone(), stop.clone(), job.job_id.clone());
                 at_work.insert(tasks.spawn(async move { runner.work(job, stop).await }).id(), id);
             }
+        }
+    }
+
+    /// There is no place for a job here now, which it says, once.
+    async fn defer(&self, job: &Job) {
+        let what = format!("its turn: a web replica works on {MOST_JOBS} replays at a time");
+        if job.waiting_for.as_ref() == Some(&what) {
+            return;
+        }
+        if let Err(error) = self.store.defer_replay(&job.job_id, what).await {
+            tracing::debug!("cannot note that a replay waits: {}", Chain(&error));
         }
     }
 

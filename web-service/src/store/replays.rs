@@ -17,7 +17,7 @@ use crate::replay::Job;
 use begin::Begin;
 use create::{Create, Extent, extent};
 use jiff::Timestamp;
-use job::{Abandon, Cancel, Fail, Find, ForgetJobs, Recent, Unfinished};
+use job::{Abandon, Cancel, Defer, Fail, Find, ForgetJobs, Recent, Unfinished};
 use settle::Settle;
 
 /// Requests named by `$1`'s items, with the dead letters that they become.
@@ -60,6 +60,14 @@ impl Store {
     /// [`StoreError::Read`] or [`StoreError::Postgres`].
     pub async fn unfinished_replays(&self) -> Result<Vec<Job>, StoreError> {
         self.reader.look(Unfinished).await
+    }
+
+    /// Notes what a job waits for, unless somebody is at work on it.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
+    pub async fn defer_replay(&self, id: &str, waiting_for: String) -> Result<(), StoreError> {
+        self.transact(Defer(id.to_owned(), waiting_for)).await
     }
 
     /// Asks for the end of a job; changes nothing of one that has ended.

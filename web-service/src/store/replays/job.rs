@@ -110,6 +110,20 @@ impl Work for Unfinished {
     }
 }
 
+/// Notes what a job waits for that nobody is at work on.
+pub(super) struct Defer(pub(super) String, pub(super) String);
+
+impl Work for Defer {
+    type Answer = ();
+
+    async fn run(&self, on: &mut Statements<'_>) -> sqlx::Result<()> {
+        let defer = "UPDATE replay_jobs SET waiting_for = $2 WHERE id = $1 AND finished_at IS NULL
+                     AND NOT EXISTS (SELECT 1 FROM leases WHERE name = $1 AND ends_at > $3)";
+        let now = on.now().await?;
+        on.run(defer, &[self.0.as_str().into(), self.1.as_str().into(), now.into()]).await.map(drop)
+    }
+}
+
 pub(super) struct Cancel(pub(super) String);
 
 impl Work for Cancel {
