@@ -149,8 +149,9 @@ impl Reader {
 
     async fn find(&mut self) -> Result<Option<Entry>, JournalError> {
         while let Some(tail) = self.tail {
-            let entry = self.take().await?;
+            let mut entry = self.take().await?;
             self.clock = entry.published_at.or(self.clock);
+            entry.published_at = self.clock;
             let place = self.place(&entry, tail).await?;
             if entry.offset >= tail.last || place == Place::Beyond {
                 self.tail = None;

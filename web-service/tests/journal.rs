@@ -26,6 +26,7 @@ use warren_testkit::{
 on_each_store!(
     what_ended_is_replayed_once_and_what_was_refused_or_is_in_work_is_not,
     what_is_older_than_its_record_may_be_is_replayed_only_if_that_is_asked_for,
+    what_does_not_tell_its_time_is_forgotten_only_if_the_one_before_it_may_be,
     a_replay_of_the_journal_that_is_killed_half_way_loses_nothing,
 );
 
@@ -126,6 +127,21 @@ async fn what_is_older_than_its_record_may_be_is_replayed_only_if_that_is_asked_
     assert_eq!(drain(&vhost, "p.requests").await, BTreeMap::from([(("old".to_owned(), 1), 1)]));
     result(&vhost, &json!("old"), json!("done")).await;
     assert_eq!(web.record_when("old", "succeeded").await["replays"], 1);
+}
+
+async fn what_does_not_tell_its_time_is_forgotten_only_if_the_one_before_it_may_be(kind: StoreKind) {
+    let (vhost, web) = keeping_web(kind, "untold").await;
+    let untold = async |id: &str| {
+        vhost.publish("p", "request", json!({"requestId": id, "requestData": 1}).to_string()).await;
+    };
+    foreign(&vhost, "old", 48).await;
+    untold("old, too").await;
+    web.submit(json!("x")).await;
+    untold("in work").await;
+    let wanted = json!({"since": hours_ago(72).to_string(), "includeForgotten": true});
+    let job = job_when(&web, &replay(&web.http, &web.base, wanted).await, "done").await;
+    assert_eq!(counts(&job), [4, 2, 2, 0], "{job}");
+    assert_eq!(job["skippedBecause"], json!({"neverAccepted": 1, "inFlight": 1, "forgotten": 2}));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,8 @@ use lapin::{BasicProperties, message::Delivery};
 pub struct Entry {
     /// Its place in the stream; grows, with gaps.
     pub offset: u64,
-    /// When it was published, by its sender's clock, in whole seconds; a foreign sender may not tell.
+    /// When it was published, by its sender's clock, in whole seconds. A foreign sender may not tell: as read from a range
+    /// it then has the time of the one before, if that one has any.
     pub published_at: Option<Timestamp>,
     /// The body, as it came.
     pub body: Vec<u8>,

@@ -30,7 +30,7 @@ pub(super) struct Walk {
     met: HashSet<u64>,
     /// How many these may be.
     most: usize,
-    /// When the last of them was sent that tells.
+    /// When the last of them was sent, or one before that tells.
     sent: Option<Timestamp>,
     hashes: RandomState,
     /// All before this place was read here.
@@ -140,12 +140,14 @@ impl Walk {
         }
     }
 
-    fn look(&mut self, entry: Entry, taken: &mut Taken) {
+    fn look(&mut self, mut entry: Entry, taken: &mut Taken) {
         let Ok(place) = i64::try_from(entry.offset) else { return };
         let is_new_here = entry.offset >= self.read;
         self.read = self.read.max(entry.offset + 1);
         let Some(id) = entry.request_id().filter(|_| entry.is_original()) else { return };
+        // What is read on from somewhere has nothing before it.
         self.sent = entry.published_at.or(self.sent);
+        entry.published_at = self.sent;
         let is_first = !is_new_here || self.met.insert(self.hashes.hash_one(&id));
         let request = Request { place, id, entry };
         if let Some((replay, is_heard)) = self.in_hand.remove(&place) {
@@ -186,6 +188,17 @@ mod tests {
         let sent = Request { request_id, request_data: data.expect("is JSON") }.to_message();
         let published_at = Timestamp::from_second(i64::try_from(offset).expect("is small")).ok();
         Entry { offset, published_at, body: sent.body, properties: sent.properties }
+    }
+
+    #[test]
+    fn what_does_not_tell_when_it_was_sent_counts_as_sent_with_the_one_before_it() {
+        let (mut walk, mut taken) = (Walk::new(32), Taken::default());
+        for untold in [4, 6] {
+            walk.look(Entry { published_at: None, ..entry(untold, &format!("untold {untold}")) }, &mut taken);
+            walk.look(entry(untold + 1, &format!("told {untold}")), &mut taken);
+        }
+        let seconds = taken.found().into_iter().map(|found| found.published_at.map(Timestamp::as_second));
+        assert_eq!(seconds.collect::<Vec<_>>(), [None, Some(5), Some(5), Some(7)]);
     }
 
     #[test]
