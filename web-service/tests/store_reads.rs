@@ -8,10 +8,14 @@ use warren_messaging::{message::FailureReason, request_id::RequestId};
 use warren_testkit::{eventually, postgres::Database};
 use warren_web_service::{
     record::{Change, Letter, What},
-    store::{Begun, Chosen, NewReplay, Store},
+    replay::JobStatus,
+    store::{Begun, Chosen, NewReplay, Round, Store},
 };
 
-on_each_store!(what_failed_is_counted_whole_however_far_apart_it_is);
+on_each_store!(
+    what_failed_is_counted_whole_however_far_apart_it_is,
+    a_step_of_a_replay_looks_at_no_more_than_others_can_wait_for,
+);
 
 fn id(text: &str) -> RequestId {
     RequestId::from_text(text).expect("is an id")
@@ -32,7 +36,8 @@ fn all_that_failed() -> NewReplay {
     NewReplay { id: "job".into(), chosen: Chosen::Filtered(Default::default()), rate: 100 }
 }
 
-async fn what_failed_is_counted_whole_however_far_apart_it_is(kind: StoreKind) {
+/// Three dead letters, with places for thousands of others between them.
+async fn far_apart(kind: StoreKind) -> (TestStore, Store) {
     let place = TestStore::new(kind).await;
     let store = place.open().await;
     for name in ["a", "b", "c"] {
@@ -43,10 +48,27 @@ async fn what_failed_is_counted_whole_however_far_apart_it_is(kind: StoreKind) {
         };
         place.execute(jump).await;
     }
+    (place, store)
+}
+
+async fn what_failed_is_counted_whole_however_far_apart_it_is(kind: StoreKind) {
+    let (_place, store) = far_apart(kind).await;
     assert_eq!(store.create_replay(all_that_failed()).await.expect("is made").total, 3);
+}
+
+async fn a_step_of_a_replay_looks_at_no_more_than_others_can_wait_for(kind: StoreKind) {
+    let (_place, store) = far_apart(kind).await;
+    store.create_replay(all_that_failed()).await.expect("is made");
     store.take_lease("job", "me").await.expect("is taken");
-    let begun = store.begin_replays("job", "me", 10).await.expect("begins");
-    assert!(matches!(&begun, Begun::Some(in_hand) if in_hand.len() == 3), "{begun:?}");
+    let mut steps = Vec::new();
+    while let Begun::Some(in_hand) = store.begin_replays("job", "me", 10).await.expect("begins") {
+        steps.push(in_hand.len());
+        let published = in_hand.into_iter().map(|request| request.place).collect();
+        store.settle_replays("job", Round { published, ..Round::default() }).await.expect("is noted");
+    }
+    assert_eq!(steps, [1, 1, 0, 0, 1]);
+    let job = store.find_replay("job").await.expect("can be read").expect("is there");
+    assert_eq!((job.status, job.replayed, job.skipped), (JobStatus::Done, 3, 0));
 }
 
 /// A database in which another program has locked a table, so that reading takes as long as it likes.

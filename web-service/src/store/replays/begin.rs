@@ -12,12 +12,16 @@ use crate::{
 };
 use warren_messaging::{message::Replayed, request_id::RequestId};
 
+/// How many places of dead letters are looked at in one transaction, though a filter may name none of these: everything else
+/// that is written waits behind it.
+const LOOKED_AT: i64 = 10_000;
+
 /// What there is to do for a job.
 #[derive(Debug)]
 pub enum Begun {
     /// Nothing: somebody else has the job.
     Lost,
-    /// To publish these, unless they were heard of.
+    /// To publish these, unless they were heard of. None: to ask again.
     Some(Vec<InHand>),
     /// Nothing: it has ended.
     Finished,
@@ -73,17 +77,20 @@ impl Work for Begin {
             return Ok(Begun::Some(left));
         }
         let Some(is_cancelled) = self.hold(on).await? else { return Ok(Begun::Finished) };
-        if is_cancelled {
+        let is_more = if is_cancelled {
             on.run("DELETE FROM replay_items WHERE job_id = $1", &[self.id()]).await?;
+            false
         } else {
-            self.stage(on).await?;
-        }
+            self.stage(on).await?
+        };
         let chosen = self.chosen(on).await?;
-        if chosen.is_empty() {
+        if chosen.is_empty() && !is_more {
             job::finish(on, &self.job).await?;
             return Ok(Begun::Finished);
         }
-        self.note(on, &chosen).await?;
+        if !chosen.is_empty() {
+            self.note(on, &chosen).await?;
+        }
         Ok(Begun::Some(self.in_hand(on).await?))
     }
 }
@@ -121,18 +128,23 @@ impl Begin {
         Ok(held.map(|(cancelled,)| cancelled != 0))
     }
 
-    /// Makes items of the next dead letters that the filter names, if the job has one.
-    async fn stage(&self, on: &mut Statements<'_>) -> sqlx::Result<()> {
+    /// Makes items of the next dead letters that the filter names, if the job has one; whether there may be more.
+    async fn stage(&self, on: &mut Statements<'_>) -> sqlx::Result<bool> {
         let select = "SELECT filter, next_place, last_place FROM replay_jobs WHERE id = $1 AND next_place IS NOT NULL";
         let found = on.row::<(Option<String>, i64, i64)>(select, &[self.id()]).await?;
-        let Some((Some(filter), next, last)) = found else { return Ok(()) };
+        let Some((Some(filter), next, last)) = found else { return Ok(false) };
         let filter: Filter = serde_json::from_str(&filter).map_err(corrupt)?;
-        let mut values = vec![self.id(), next.into(), last.into(), i64::from(self.limit).into()];
+        let until = last.min(next.saturating_add(LOOKED_AT));
+        let mut values = vec![self.id(), next.into(), until.into(), i64::from(self.limit).into()];
         let named = and_named_by(&filter, &mut values);
         let staged = on.rows::<(i64,)>(&staging(&named), &values).await?;
-        let is_all = staged.len() < self.limit as usize;
-        let next = staged.into_iter().map(|(place,)| place).max().filter(|_| !is_all);
-        on.run("UPDATE replay_jobs SET next_place = $2 WHERE id = $1", &[self.id(), next.into()]).await.map(drop)
+        let next = if staged.len() < self.limit as usize {
+            (until < last).then_some(until)
+        } else {
+            staged.into_iter().map(|(place,)| place).max()
+        };
+        on.run("UPDATE replay_jobs SET next_place = $2 WHERE id = $1", &[self.id(), next.into()]).await?;
+        Ok(next.is_some())
     }
 
     async fn chosen(&self, on: &mut Statements<'_>) -> sqlx::Result<Vec<i64>> {
