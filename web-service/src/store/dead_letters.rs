@@ -12,9 +12,9 @@ use crate::{
 use jiff::Timestamp;
 use warren_messaging::request_id::RequestId;
 
-/// Dead letters of requests that are failed still, and not about to be replayed: `d`, with their requests `r`. SQLite keeps
-/// the order of a CROSS JOIN. Left to itself it would begin with the requests, all that failed, for each page and each few
-/// of a replay.
+/// Dead letters of requests that are failed still, and not about to be replayed: `d`, with their requests `r`. SQLite
+/// keeps the order of a CROSS JOIN. Left to itself it would begin with the requests, all that failed, for each page and
+/// each few of a replay.
 pub(super) const OPEN: &str = "dead_letters d CROSS JOIN requests r
     WHERE r.id = d.request_id AND r.replays = d.replay AND r.status = 'failed' AND d.replayed_at IS NULL";
 

@@ -12,8 +12,8 @@ use crate::{
 };
 use warren_messaging::{message::Replayed, request_id::RequestId};
 
-/// How many places of dead letters are looked at in one transaction, though a filter may name none of these: everything else
-/// that is written waits behind it.
+/// How many places of dead letters are looked at in one transaction, though a filter may name none of these: everything
+/// else that is written waits behind it.
 const LOOKED_AT: i64 = 10_000;
 
 /// What there is to do for a job.
@@ -194,8 +194,8 @@ fn staging(named: &str) -> String {
     )
 }
 
-/// Of `$1` those items `among` others, at `$now`. What is compared with the status is more than its column, lest SQLite begin
-/// with all that failed.
+/// Of `$1` those items `among` others, at `$now`. What is compared with the status is more than its column, lest SQLite
+/// begin with all that failed.
 fn reopening(among: &str, now: usize) -> String {
     format!(
         "UPDATE requests SET replays = replays + 1, status = 'queued', attempts = 0, started_at = NULL,

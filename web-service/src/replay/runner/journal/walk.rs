@@ -15,8 +15,8 @@ use warren_messaging::{
     request_id::RequestId,
 };
 
-/// The most requests that are kept apart. The table of as many takes 75 MB and doubles with the next ones; four jobs may be
-/// at work in a Pod of 512Mi.
+/// The most requests that are kept apart. The table of as many takes 75 MB and doubles with the next ones; four jobs may
+/// be at work in a Pod of 512Mi.
 const MOST_MET: usize = 7_000_000;
 /// A batch ends after this time, full or not: what was taken first is to be published soon.
 const LONGEST: Duration = Duration::from_secs(4);
