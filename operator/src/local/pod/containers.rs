@@ -1,11 +1,7 @@
 //! Which of a pod's containers run on this machine: Warren's program, and the http handler. What else a template has is
 //! left to a cluster.
 
-use crate::{
-    build::handler::INSTALL,
-    labels::Side,
-    validate::HANDLER,
-};
+use crate::{build::handler::INSTALL, labels::Side, validate::HANDLER};
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 /// The user's http handler: the init container of its name that goes on running.
