@@ -39,6 +39,9 @@ async fn a_broker_that_is_away_hides_nothing_and_is_used_again_without_anyones_h
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_hangs_is_told() {
     let Some(site) = Site::new("hangs").await else { return };
+    // With Warren's own heartbeats the connection would end by itself, and tell.
+    let url = format!("{}?heartbeat=60", site.broker_url());
+    site.apply(&secret("rabbitmq", json!({"url": url}))).await;
     site.apply(&pipeline("p", json!({}))).await;
     site.ready("p").await;
     site.network.swallow();
