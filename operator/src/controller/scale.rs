@@ -64,13 +64,17 @@ pub async fn processors(
         }
         Some(Scaling::External(replicas)) if !is_paused(resource) => Some(*replicas),
         // Nobody else brings them back.
-        Some(_) if is_paused(resource) => memory.before_migration.take(),
+        Some(_) if is_paused(resource) => memory.before_migration,
         _ => None,
     };
-    match given {
-        Some(replicas) => set(resource, replicas, context).await,
-        None => Ok(()),
+    if let Some(replicas) = given {
+        set(resource, replicas, context).await?;
     }
+    if !memory.migrating {
+        // Not before it is set: a refused write is tried again.
+        memory.before_migration = None;
+    }
+    Ok(())
 }
 
 /// The number that is asked for, unless that is none.
