@@ -96,6 +96,7 @@ async fn a_connection_is_used_again_at_once_and_never_after_it_was_idle_for_a_se
     let handler = handler(&["--handler=http", &format!("--http-url=http://{address}")]);
     let first = says(&handler, "0").await;
     assert_eq!(says(&handler, "0").await, first);
+    // Nothing shows that a connection has been idle for too long, but that it is not used any more.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert_ne!(says(&handler, "0").await, first);
 }
