@@ -88,7 +88,9 @@ impl Workspace {
     pub fn note(&self, pid: u32) {
         let Some(started) = started_at(pid) else { return };
         let list = OpenOptions::new().create(true).append(true).open(self.list());
-        if let Err(error) = list.and_then(|mut list| writeln!(list, "{pid} {started}")) {
+        // In one write: `writeln!` makes several of a line, and those of two processes would get mixed up.
+        let line = format!("{pid} {started}\n");
+        if let Err(error) = list.and_then(|mut list| list.write_all(line.as_bytes())) {
             tracing::debug!(%error, pid, "cannot note a process");
         }
     }
@@ -164,6 +166,22 @@ mod tests {
         Workspace::open(directory.path()).await.expect("is free");
         let status = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("ended").expect("joined");
         assert!(!status.expect("has a status").success());
+    }
+
+    #[tokio::test]
+    async fn what_is_noted_at_the_same_moment_keeps_a_line_each() {
+        const THREADS: usize = 8;
+        const EACH: usize = 200;
+        let directory = tempfile::tempdir().expect("a directory");
+        let workspace = Workspace::open(directory.path()).await.expect("is free");
+        let own = std::process::id();
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| (0..EACH).for_each(|_| workspace.note(own)));
+            }
+        });
+        let noted = std::fs::read_to_string(workspace.list()).expect("is written");
+        assert_eq!(noted.lines().filter(|line| running(line).is_some()).count(), THREADS * EACH);
     }
 
     #[test]
