@@ -6,20 +6,43 @@ use lapin::{
     message::Delivery,
     options::{BasicAckOptions, BasicNackOptions},
 };
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 use warren_messaging::message::Incoming;
 
 /// The broker delivered the request this often in vain: it may be what killed its workers, and is run alone.
 const SUSPECT: u32 = 2;
 
+/// When this worker acknowledged something last.
+#[derive(Clone, Default)]
+pub(crate) struct LastAck(Arc<Mutex<Option<Instant>>>);
+
+impl LastAck {
+    fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Waits until that is `long` ago.
+    pub(crate) async fn be_past(&self, long: Duration) {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = last {
+            tokio::time::sleep(long.saturating_sub(last.elapsed())).await;
+        }
+    }
+}
+
 /// A delivery and the channel to answer it on.
 pub(crate) struct Lease {
     delivery: Delivery,
     channel: Channel,
+    last_ack: LastAck,
 }
 
 impl Lease {
-    pub(crate) fn new(delivery: Delivery, channel: &Channel) -> Self {
-        Self { delivery, channel: channel.clone() }
+    pub(crate) fn new(delivery: Delivery, channel: &Channel, last_ack: &LastAck) -> Self {
+        Self { delivery, channel: channel.clone(), last_ack: last_ack.clone() }
     }
 
     pub(crate) fn received(&self) -> Received<'_> {
@@ -50,7 +73,9 @@ impl Lease {
     /// Acknowledges it. `false`: it was lost before.
     pub(crate) async fn ack(&self) -> bool {
         // On the channel itself: lapin's acker gets there by way of two more tasks.
-        self.channel.basic_ack(self.delivery.delivery_tag, BasicAckOptions::default()).await.is_ok()
+        let acked = self.channel.basic_ack(self.delivery.delivery_tag, BasicAckOptions::default()).await.is_ok();
+        self.last_ack.note();
+        acked
     }
 
     /// Gives it back for another worker. RabbitMQ 4.3 counts no delivery for this, unlike for a lost connection.

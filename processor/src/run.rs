@@ -6,6 +6,7 @@ use crate::{
     cordon::Cordon,
     decision::Rules,
     health::{self, Health, Intake},
+    lease::LastAck,
     publishing::Publishing,
     tally::Tally,
     worker::Worker,
@@ -152,6 +153,7 @@ fn worker<H>(settings: &WorkerSettings, handler: H, health: &Health, cordon: Arc
         cordon,
         slots: Arc::new(Semaphore::new(settings.concurrency.into())),
         capacity: settings.concurrency,
+        last_ack: LastAck::default(),
         tasks: TaskTracker::new(),
     }
 }

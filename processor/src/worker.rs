@@ -5,7 +5,7 @@ use crate::{
     attempt::attempt,
     cordon::Cordon,
     decision::{Action, End, Received, Rules, Settlement, Triage, settle, triage},
-    lease::Lease,
+    lease::{LastAck, Lease},
     publishing::{Publishing, Unpublished, Worth},
     tally::Tally,
 };
@@ -32,6 +32,7 @@ pub(crate) struct Worker<H> {
     /// keeps its permit.
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) capacity: u16,
+    pub(crate) last_ack: LastAck,
     pub(crate) tasks: TaskTracker,
 }
 
