@@ -12,6 +12,7 @@ mod order;
 mod report;
 mod request;
 mod result;
+mod spare;
 
 pub use event::{Event, Progress};
 pub use failure::{FailureReason, failure, failure_reason, shortened};
@@ -21,6 +22,7 @@ pub use order::Order;
 pub use report::{Report, Role};
 pub use request::{Replayed, Request, alone, retry, untouched};
 pub use result::{ResultBody, result};
+pub use spare::Spare;
 
 use crate::request_id::RequestId;
 use lapin::{

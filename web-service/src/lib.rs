@@ -8,6 +8,7 @@ pub mod dead_letter;
 pub mod journal;
 pub mod listen;
 pub mod metrics;
+pub mod missing;
 pub mod record;
 pub mod replay;
 pub mod results;

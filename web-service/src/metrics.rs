@@ -28,6 +28,10 @@ pub struct Metrics {
     pub replayed: Counter,
     /// Replays that this replica works on.
     pub replays_running: Gauge,
+    /// Requests that did not come back for their next attempt, as far as one look counts.
+    pub missing: Gauge,
+    /// Requests that were put back on the queue for that.
+    pub put_back: Counter,
     refused: Family<Refusal, Counter>,
 }
 
@@ -66,6 +70,8 @@ impl Default for Metrics {
             connections: Gauge::default(),
             replayed: Counter::default(),
             replays_running: Gauge::default(),
+            missing: Gauge::default(),
+            put_back: Counter::default(),
             refused: Family::default(),
         };
         metrics.register();
@@ -115,6 +121,12 @@ impl Metrics {
         registry.register("results_batch_messages", "Messages recorded by one transaction", self.batch.clone());
         registry.register("requests_replayed", "Requests that replays published again", self.replayed.clone());
         registry.register("replays_running", "Replays that this replica works on", self.replays_running.clone());
+        registry.register(
+            "requests_missing",
+            "Requests that did not come back for their next attempt",
+            self.missing.clone(),
+        );
+        registry.register("requests_put_back", "Missing requests that were published again", self.put_back.clone());
     }
 }
 
@@ -136,7 +148,7 @@ mod tests {
         metrics.ended.get_or_create(&Outcome { outcome: "succeeded" }).inc();
         let page = include_str!("../../docs/metrics.md");
         let names = names(&metrics.encode());
-        assert_eq!(names.len(), 11, "{names:?}");
+        assert_eq!(names.len(), 13, "{names:?}");
         for name in names {
             assert!(page.contains(&format!("`{name}`")), "{name}");
         }

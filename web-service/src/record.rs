@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::{fmt, str::FromStr};
-use warren_messaging::{message::FailureReason, request_id::RequestId};
+use warren_messaging::{
+    message::{FailureReason, Spare},
+    request_id::RequestId,
+};
 
 /// How far a request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,6 +174,8 @@ pub enum What {
         next: Timestamp,
         /// What went wrong.
         error: String,
+        /// A copy of the request, should it not come back.
+        spare: Option<Spare>,
     },
     /// It is done.
     Succeeded {

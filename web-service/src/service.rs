@@ -5,7 +5,7 @@ use crate::{
     journal::{Journal, Looks},
     listen::{self, ListenSettings},
     metrics::Metrics,
-    replay,
+    missing, replay,
     results::Results,
     retention,
     settings::Settings,
@@ -65,6 +65,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     let runner = replay::Runner::new(store.clone(), publisher.clone(), journal.clone(), metrics.clone(), asked.clone());
     let replaying = tokio::spawn(runner.run(stop.clone()));
     let sweeping = tokio::spawn(replay::sweep(store.clone(), sweeper(&settings), stop.clone()));
+    let searching = tokio::spawn(search(&settings, &store, &publisher, &metrics).run(stop.clone()));
     let service = Service {
         publisher,
         store: store.clone(),
@@ -83,7 +84,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     tracing::info!(address = %settings.listen, "accepting requests at http://{}/api/v1/processData", settings.listen);
     serve(listener, service, settings.clients(), stop.clone()).await;
     stop.cancel();
-    finish([replaying, sweeping]).await;
+    finish([replaying, sweeping, searching]).await;
     // Publishing ends late: until here somebody may have been waiting for a confirm.
     publisher_stop.cancel();
     finish([recording, forgetting, listening, publishing, writing]).await;
@@ -118,6 +119,17 @@ fn sweeper(settings: &Settings) -> replay::DeadLetterQueue {
         connection: name(settings, "dead letters"),
         queue: settings.broker.topology().dead(),
     }
+}
+
+/// How requests are found that do not come back for their next attempt.
+fn search(settings: &Settings, store: &Store, publisher: &Publisher, metrics: &Arc<Metrics>) -> missing::Search {
+    let topology = settings.broker.topology();
+    let queues = missing::Queues {
+        broker: settings.broker.broker(),
+        connection: name(settings, "missing requests"),
+        names: [topology.requests(), topology.results()],
+    };
+    missing::Search { store: store.clone(), publisher: publisher.clone(), metrics: metrics.clone(), queues }
 }
 
 fn start_publisher(settings: &Settings, metrics: Arc<Metrics>, stop: CancellationToken) -> (Publisher, JoinHandle<()>) {

@@ -8,6 +8,7 @@ mod batch;
 mod dead_letters;
 mod health;
 mod lease;
+mod missing;
 pub mod postgres;
 mod read;
 mod replays;
@@ -18,6 +19,7 @@ mod sweep;
 mod write;
 
 pub use health::StoreHealth;
+pub use missing::Missing;
 pub use read::{Filter, Page};
 pub use replays::{Batch, Begun, Chosen, Found, Granted, InHand, NewReplay, Progress, Round};
 pub use sweep::Replaced;

@@ -8,6 +8,7 @@ mod fixture;
 mod given_up;
 mod journal;
 mod limits;
+mod missing;
 mod properties;
 mod records;
 mod refusals;

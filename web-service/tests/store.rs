@@ -60,7 +60,7 @@ fn started(attempt: u32) -> What {
 }
 
 fn retrying(attempt: u32) -> What {
-    What::Retrying { attempt, next: second(1000), error: format!("attempt {attempt}") }
+    What::Retrying { attempt, next: second(1000), error: format!("attempt {attempt}"), spare: None }
 }
 
 async fn open(kind: StoreKind) -> (TestStore, Store) {
@@ -218,7 +218,7 @@ async fn an_error_with_any_character_is_kept(kind: StoreKind) {
     let (_place, store) = open(kind).await;
     let error = || "nul \0, emoji 🐇, quote ' and \u{feff}".to_owned();
     let failed = failed(1, &error());
-    let next = What::Retrying { attempt: 1, next: second(9), error: error() };
+    let next = What::Retrying { attempt: 1, next: second(9), error: error(), spare: None };
     record(&store, vec![change("failed", 1, failed), change("retrying", 1, next)]).await;
     record(&store, vec![change("result", 1, succeeded(1, r#"{"nul": "\u0000", "b": 1.50, "a": 2}"#))]).await;
     for name in ["failed", "retrying"] {

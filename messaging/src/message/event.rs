@@ -1,7 +1,7 @@
-//! `started` and `retrying`: progress, for a record that says more than "queued". Never load-bearing: a lost
-//! event changes nothing but what a person sees meanwhile.
+//! `started` and `retrying`: progress, for a record that says more than "queued". Hardly load-bearing: a lost event
+//! changes what a person sees meanwhile, and that nobody else has a copy of a request that waits for its next attempt.
 
-use super::{Outgoing, to_json};
+use super::{Outgoing, Spare, to_json};
 use crate::{request_id::RequestId, topology};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub enum Progress {
         error: String,
         /// When the next attempt falls due.
         next_attempt_at: Timestamp,
+        /// A copy of the request. Earlier versions send none, and nobody sends a large one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        spare: Option<Spare>,
     },
 }
 
@@ -57,6 +60,8 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lapin::BasicProperties;
+    use std::time::Duration;
 
     #[test]
     fn an_event_reads_back_as_it_was_written() {
@@ -64,7 +69,11 @@ mod tests {
             request_id: RequestId::from_json("7").expect("is an id"),
             attempt: 2,
             replay: Some(1),
-            progress: Progress::Retrying { error: "busy".into(), next_attempt_at: Timestamp::UNIX_EPOCH },
+            progress: Progress::Retrying {
+                error: "busy".into(),
+                next_attempt_at: Timestamp::UNIX_EPOCH,
+                spare: Spare::of(b"{}", &BasicProperties::default(), Duration::from_secs(1)),
+            },
         };
         let body = event.to_message().body;
         let text = String::from_utf8(body.clone()).expect("is UTF-8");

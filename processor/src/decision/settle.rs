@@ -116,13 +116,16 @@ mod tests {
     }
 
     #[test]
-    fn the_event_says_when_the_next_attempt_falls_due() {
+    fn the_event_says_when_the_next_attempt_falls_due_and_brings_a_copy() {
         let settlement = after(Outcome::again("busy"), 1);
         let Action::Tell(event) = &settlement.actions[2] else { panic!("{:?}", settlement.actions) };
         let event: Event = serde_json::from_slice(&event.body).expect("reads back");
         let next_attempt_at = Timestamp::from_second(1).expect("is a time");
         assert_eq!(event.attempt, 1);
-        assert_eq!(event.progress, Progress::Retrying { error: "busy".into(), next_attempt_at });
+        let Progress::Retrying { error, next_attempt_at: next, spare } = event.progress else { panic!("{event:?}") };
+        assert_eq!((error.as_str(), next), ("busy", next_attempt_at));
+        let spare = spare.expect("brings a copy");
+        assert_eq!((spare.body.as_bytes(), spare.delay_ms), (REQUEST, 1000));
     }
 
     #[test]

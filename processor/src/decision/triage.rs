@@ -4,7 +4,7 @@ use super::{Action, End, Received, Rules, Settlement};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use warren_messaging::{
-    message::{self, Event, FailureReason, Incoming, Outgoing, Progress, Request, alone, failure, shortened},
+    message::{self, Event, FailureReason, Incoming, Outgoing, Progress, Request, Spare, alone, failure, shortened},
     request_id::RequestId,
     topology::QueueType,
 };
@@ -86,7 +86,8 @@ pub(super) fn later(
         let error = format!("its deadline {deadline} passes before another attempt can begin; the last one: {error}");
         return dead(Some(id), received, FailureReason::Expired, shortened(&error).to_owned());
     }
-    let progress = Progress::Retrying { error: error.clone(), next_attempt_at };
+    let spare = Spare::of(received.body, received.properties, delay);
+    let progress = Progress::Retrying { error: error.clone(), next_attempt_at, spare };
     let (attempt, replay) = (incoming.attempt(), Some(incoming.replay().unwrap_or(0)));
     let event = Event { request_id: id.clone(), attempt, replay, progress };
     // Told last: until the ack, a lost connection makes two of this request.

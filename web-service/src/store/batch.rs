@@ -1,5 +1,6 @@
 //! From changes to rows: the part of writing that both databases share.
 
+use super::missing::{as_json, missed_at};
 use crate::record::{Change, Letter, Status, What};
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -39,6 +40,10 @@ pub(super) struct Retrying<'a> {
     pub(super) replay: Option<i64>,
     pub(super) next: i64,
     pub(super) error: &'a str,
+    /// When it is missed, by this side's clock, if nothing more was heard of it.
+    pub(super) missed_at: i64,
+    /// As JSON.
+    pub(super) spare: Option<String>,
 }
 
 #[derive(Debug)]
@@ -97,9 +102,11 @@ impl<'a> Batch<'a> {
                 let (attempt, since) = (i64::from(*attempt), since.as_microsecond());
                 self.started.push(Started { id, attempt, replay, since });
             }
-            What::Retrying { attempt, next, error } => {
+            What::Retrying { attempt, next, error, spare } => {
                 let (attempt, next) = (i64::from(*attempt), next.as_microsecond());
-                self.retrying.push(Retrying { id, attempt, replay, next, error });
+                let missed_at = missed_at(at, next, spare.as_ref());
+                let spare = spare.as_ref().map(as_json);
+                self.retrying.push(Retrying { id, attempt, replay, next, error, missed_at, spare });
             }
             What::Succeeded { attempt, result } => {
                 let (status, attempt, result) = (Status::Succeeded.as_str(), i64::from(*attempt), Some(result.get()));
@@ -134,7 +141,8 @@ mod tests {
     #[test]
     fn no_batch_has_two_changes_of_one_request_and_their_order_is_kept() {
         let started = |attempt| What::Started { attempt, since: Timestamp::UNIX_EPOCH };
-        let retrying = What::Retrying { attempt: 1, next: Timestamp::UNIX_EPOCH, error: "busy".into() };
+        let (next, error) = (Timestamp::UNIX_EPOCH, "busy".into());
+        let retrying = What::Retrying { attempt: 1, next, error, spare: None };
         let changes = [
             change("a", started(1)),
             change("b", What::Submitted { deadline: None }),

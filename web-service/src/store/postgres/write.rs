@@ -149,7 +149,7 @@ async fn start(connection: &mut PgConnection, rows: &[Started<'_>]) -> sqlx::Res
          FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS given (id, attempt, since, replay)
          ON CONFLICT (id) DO UPDATE SET status = 'started', attempts = excluded.attempts,
            started_at = excluded.started_at, next_attempt_at = NULL,
-           finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
+           missed_at = NULL, spare = NULL, finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
            error = CASE WHEN requests.replays < excluded.replays THEN NULL ELSE requests.error END
          WHERE requests.replays < excluded.replays
             OR (requests.replays = excluded.replays AND requests.finished_at IS NULL
@@ -163,14 +163,14 @@ async fn start(connection: &mut PgConnection, rows: &[Started<'_>]) -> sqlx::Res
 
 async fn retry(connection: &mut PgConnection, rows: &[Retrying<'_>]) -> sqlx::Result<()> {
     let insert = sqlx::query(
-        "INSERT INTO requests (id, status, attempts, next_attempt_at, error, replays)
+        "INSERT INTO requests (id, status, attempts, next_attempt_at, error, replays, missed_at, spare)
          SELECT id, 'retrying', attempt, next, error,
-           coalesce(replay, (SELECT replays FROM requests WHERE requests.id = given.id), 0)
-         FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[])
-           AS given (id, attempt, next, error, replay)
+           coalesce(replay, (SELECT replays FROM requests WHERE requests.id = given.id), 0), missed_at, spare
+         FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::text[])
+           AS given (id, attempt, next, error, replay, missed_at, spare)
          ON CONFLICT (id) DO UPDATE SET status = 'retrying', attempts = excluded.attempts,
            next_attempt_at = excluded.next_attempt_at, error = excluded.error,
-           finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
+           missed_at = excluded.missed_at, spare = excluded.spare, put_back = 0, finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
            started_at = CASE WHEN requests.replays = excluded.replays AND requests.attempts = excluded.attempts
                         THEN requests.started_at END
          WHERE requests.replays < excluded.replays
@@ -180,8 +180,8 @@ async fn retry(connection: &mut PgConnection, rows: &[Retrying<'_>]) -> sqlx::Re
     );
     let insert = insert.bind(column(rows, |row| row.id)).bind(column(rows, |row| row.attempt));
     let insert = insert.bind(column(rows, |row| row.next)).bind(column(rows, |row| without_nul(row.error)));
-    let insert = insert.bind(column(rows, |row| row.replay));
-    insert.execute(connection).await?;
+    let insert = insert.bind(column(rows, |row| row.replay)).bind(column(rows, |row| row.missed_at));
+    insert.bind(column(rows, |row| row.spare.as_deref())).execute(connection).await?;
     Ok(())
 }
 
@@ -197,7 +197,8 @@ async fn end(connection: &mut PgConnection, rows: &[Ended<'_>]) -> sqlx::Result<
                        $10::bigint[]) AS given (id, status, attempt, at, result, reason, error, replay)
            ON CONFLICT (id) DO UPDATE SET status = excluded.status, attempts = excluded.attempts,
              finished_at = excluded.finished_at, result = excluded.result, reason = excluded.reason,
-             error = excluded.error, next_attempt_at = NULL, replays = excluded.replays,
+             error = excluded.error, next_attempt_at = NULL, missed_at = NULL, spare = NULL,
+             replays = excluded.replays,
              started_at = CASE WHEN requests.replays = excluded.replays AND requests.attempts = excluded.attempts
                           THEN requests.started_at END
            WHERE requests.replays < excluded.replays

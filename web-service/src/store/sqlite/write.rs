@@ -137,7 +137,7 @@ async fn end(connection: &mut SqliteConnection, rows: &[Ended<'_>]) -> sqlx::Res
     insert.push(
         " ON CONFLICT (id) DO UPDATE SET status = excluded.status, attempts = excluded.attempts,
           finished_at = excluded.finished_at, result = excluded.result, reason = excluded.reason,
-          error = excluded.error, next_attempt_at = NULL, replays = excluded.replays,
+          error = excluded.error, next_attempt_at = NULL, missed_at = NULL, spare = NULL, replays = excluded.replays,
           started_at = CASE WHEN requests.replays = excluded.replays AND requests.attempts = excluded.attempts
                        THEN requests.started_at END
           WHERE requests.replays < excluded.replays
@@ -168,7 +168,7 @@ async fn start(connection: &mut SqliteConnection, row: &Started<'_>) -> sqlx::Re
         "INSERT INTO requests (id, status, attempts, started_at, replays)
          VALUES (?1, 'started', ?2, ?3, coalesce(?4, (SELECT replays FROM requests WHERE id = ?1), 0))
          ON CONFLICT (id) DO UPDATE SET status = 'started', attempts = ?2, started_at = ?3, next_attempt_at = NULL,
-           finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
+           missed_at = NULL, spare = NULL, finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
            error = CASE WHEN requests.replays < excluded.replays THEN NULL ELSE requests.error END
          WHERE requests.replays < excluded.replays
             OR (requests.replays = excluded.replays AND requests.finished_at IS NULL AND requests.attempts < ?2)",
@@ -179,17 +179,18 @@ async fn start(connection: &mut SqliteConnection, row: &Started<'_>) -> sqlx::Re
 
 async fn retry(connection: &mut SqliteConnection, row: &Retrying<'_>) -> sqlx::Result<()> {
     let insert = sqlx::query(
-        "INSERT INTO requests (id, status, attempts, next_attempt_at, error, replays)
-         VALUES (?1, 'retrying', ?2, ?3, ?4, coalesce(?5, (SELECT replays FROM requests WHERE id = ?1), 0))
+        "INSERT INTO requests (id, status, attempts, next_attempt_at, error, replays, missed_at, spare)
+         VALUES (?1, 'retrying', ?2, ?3, ?4, coalesce(?5, (SELECT replays FROM requests WHERE id = ?1), 0), ?6, ?7)
          ON CONFLICT (id) DO UPDATE SET status = 'retrying', attempts = ?2, next_attempt_at = ?3, error = ?4,
-           finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
+           missed_at = ?6, spare = ?7, put_back = 0, finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
            started_at = CASE WHEN requests.replays = excluded.replays AND requests.attempts = excluded.attempts
                         THEN requests.started_at END
          WHERE requests.replays < excluded.replays
             OR (requests.replays = excluded.replays AND requests.finished_at IS NULL
                 AND (requests.attempts < ?2 OR (requests.attempts = ?2 AND requests.status = 'started')))",
     );
-    insert.bind(row.id).bind(row.attempt).bind(row.next).bind(row.error).bind(row.replay).execute(connection).await?;
+    let insert = insert.bind(row.id).bind(row.attempt).bind(row.next).bind(row.error).bind(row.replay);
+    insert.bind(row.missed_at).bind(row.spare.as_deref()).execute(connection).await?;
     Ok(())
 }
 
