@@ -110,6 +110,12 @@ impl Values {
 }
 
 impl Pinned {
+    /// The same, or those of before where the broker's would be others.
+    #[must_use]
+    pub fn unless_broker_is_new(self, before: Option<&Self>) -> Self {
+        before.filter(|before| before.broker != self.broker).cloned().unwrap_or(self)
+    }
+
     /// The annotation's value on pods that use the broker alone.
     #[must_use]
     pub fn broker(&self) -> &str {
@@ -167,6 +173,16 @@ mod tests {
         assert_eq!((first.broker(), first.broker_and_store()), ("1.", "1.".to_owned()));
         assert_eq!(credentials(["a", "2."], None).pin(Some(&first)), first);
         assert_eq!(credentials(["b", "3."], None).pin(Some(&first)).broker(), "3.");
+    }
+
+    #[test]
+    fn a_broker_that_refuses_new_credentials_leaves_the_workers_with_all_the_old_ones() {
+        let first = credentials(["a", "1."], Some(["s", "7"])).pin(None);
+        let refused = credentials(["b", "2."], Some(["t", "8"])).pin(Some(&first));
+        assert_eq!(refused.clone().unless_broker_is_new(Some(&first)), first);
+        let of_database = credentials(["a", "1."], Some(["t", "8"])).pin(Some(&first));
+        assert_eq!(of_database.clone().unless_broker_is_new(Some(&first)), of_database);
+        assert_eq!(refused.clone().unless_broker_is_new(None), refused, "a restarted operator knows of no others");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{
 use crate::{build, crd::ProcessingPipeline, labels};
 use kube::ResourceExt as _;
 use std::time::Instant;
-use warren_messaging::error_chain::Chain;
+use warren_messaging::{error_chain::Chain, topology::DeclareError};
 
 /// Does what is needed, and tells what was found.
 pub async fn examine(resource: &ProcessingPipeline, context: &Context, memory: &mut Memory) -> Findings {
@@ -32,8 +32,11 @@ pub async fn examine(resource: &ProcessingPipeline, context: &Context, memory: &
             blocked = Some(problem);
         }
         Ok(prepared) => {
-            let rotated = pin(&prepared, memory);
-            let held = hold(resource, &prepared, rotated, context, memory).await;
+            let next = prepared.credentials.pin(memory.pinned.as_ref());
+            let held = hold(resource, &prepared, is_rotated(memory, &next), context, memory).await;
+            let next = if is_refused(&held) { next.unless_broker_is_new(memory.pinned.as_ref()) } else { next };
+            let rotated = is_rotated(memory, &next);
+            memory.pinned = Some(next);
             let brought = bring(resource, &prepared, rotated, context, memory).await;
             topology = Some(retire(resource, &prepared, held, brought.as_ref().ok(), context, memory).await);
             applied = Some(brought.map(drop));
@@ -71,11 +74,18 @@ async fn stand_down(resource: &ProcessingPipeline, problem: &Problem, context: &
     }
 }
 
-/// Chooses the credentials that the workers are started with; whether they are others than before.
-fn pin(prepared: &Prepared, memory: &mut Memory) -> bool {
-    let pinned = prepared.credentials.pin(memory.pinned.as_ref());
-    let before = memory.pinned.replace(pinned);
-    before.is_some() && before != memory.pinned
+/// Whether the workers would be started with other credentials than before.
+fn is_rotated(memory: &Memory, next: &Pinned) -> bool {
+    memory.pinned.as_ref().is_some_and(|before| before != next)
+}
+
+/// Whether the broker does not let us in, or not do what we must. Workers that are in are not replaced by such as would not be.
+fn is_refused(held: &Result<Held, Problem>) -> bool {
+    match held {
+        Err(Problem::Broker(_)) => true,
+        Err(Problem::Topology(error)) => matches!(**error, DeclareError::Forbidden { .. }),
+        _ => false,
+    }
 }
 
 /// Brings the broker to what is wanted, unless that was found right just now.

@@ -103,6 +103,27 @@ async fn a_rotated_secret_rolls_the_workers_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_the_broker_refuses_replaces_nobody() {
+    let Some(site) = Site::new("refused").await else { return };
+    site.apply(&pipeline("p", json!({}))).await;
+    site.ready("p").await;
+    let base = site.base("p").await;
+    let wrong = site.broker_url().replace("guest:guest@", "guest:wrong@");
+    site.apply(&secret("rabbitmq", json!({"url": wrong}))).await;
+    site.ready_reason("p", "LoginRefused", SOON).await;
+    let id = site.submit(&base, json!("x")).await;
+    assert_eq!(site.outcome(&base, &id).await["result"], "x-processed", "all goes on");
+    let url = format!("{}?heartbeat=11", site.broker_url());
+    site.apply(&secret("rabbitmq", json!({"url": url}))).await;
+    site.event("p", "SecretRotated", SECONDS).await;
+    site.ready("p").await;
+    for side in ["p-web", "p-processor"] {
+        let deployment = site.namespace.get("deployment", side).await.expect("is there");
+        assert_eq!(deployment["metadata"]["generation"], 2, "{side} was replaced once: {deployment}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broker_is_trusted_by_the_authority_that_the_pipeline_names() {
     let Some(site) = Site::without_secret("tls").await else { return };
     let mut authority = CertificateParams::default();
