@@ -25,6 +25,7 @@ pub use result::{ResultBody, result};
 pub use spare::Spare;
 
 use crate::request_id::RequestId;
+use headers::is_traceparent;
 use lapin::{
     BasicProperties,
     types::{AMQPValue, FieldTable},

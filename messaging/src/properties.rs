@@ -20,6 +20,7 @@ const RESULTS: &[&str] = &[r#"{"requestId":"a","processingResults":{"a":[1,null]
 const EVENTS: &[&str] = &[
     r#"{"requestId":7,"attempt":1,"event":"started","startedAt":"2026-01-01T00:00:00Z"}"#,
     r#"{"requestId":"a","attempt":2,"event":"retrying","error":"busy","nextAttemptAt":"2999-01-01T00:00:00Z"}"#,
+    r#"{"requestId":1,"attempt":1,"event":"retrying","error":"","nextAttemptAt":"2999-01-01T00:00:00Z","spare":{"body":"{\"requestId\":1}","attempt":2,"missedAfterMs":604000,"vanished":1,"traceparent":"00-1","deadline":"2999-01-01T00:00:00Z"}}"#,
 ];
 const REPORTS: &[&str] = &[
     r#"{"worker":"a","role":"processor","inFlight":1,"capacity":4,"processedTotal":7,"busySecondsTotal":1.5}"#,

@@ -5,7 +5,7 @@ use crate::{
     cordon::Orders,
     health::{Intake, Stage},
     isolation,
-    lease::Lease,
+    lease::{Lease, MOST_AT_ONCE},
     worker::Worker,
 };
 use futures::{StreamExt as _, future::join_all};
@@ -29,12 +29,6 @@ const LOSS_POLL: Duration = Duration::from_millis(500);
 /// sends no basic.cancel; the new quorum queue shows the old consumer, and requests assigned to it that never arrive.
 /// Nothing tells the worker, and quorum queues refuse `x-cancel-on-ha-failover`.
 const RENEWAL: Duration = Duration::from_secs(15);
-/// RabbitMQ hands a quorum queue so many commands of a channel (`quorum_commands_soft_limit`), keeps what comes beyond them
-/// in the channel until the queue has answered one, and forgets it when the channel is closed before that.
-const AT_ONCE: u16 = 32;
-/// How long that answer may take. On a disk that is busy with others it was seen to take half a second.
-const ANSWER: Duration = Duration::from_secs(1);
-
 /// Consumes the request queue, connection after connection.
 pub(crate) struct ConsumeSession<H> {
     pub(crate) worker: Arc<Worker<H>>,
@@ -167,7 +161,7 @@ impl<H: Handler> ConsumeSession<H> {
     /// A stream that ends by itself was cancelled by the broker.
     fn lease(&self, next: Option<lapin::Result<Delivery>>, channel: &Channel) -> Result<Lease, LinkError> {
         let delivery = next.ok_or_else(|| LinkError::Cancelled { queue: self.queue.clone() })?;
-        Ok(Lease::new(delivery?, channel, &self.worker.last_ack))
+        Ok(Lease::new(delivery?, channel, &self.worker.settled))
     }
 
     /// Room for work, or `None` when the process wants to stop. There is mostly room at once: there are as many
@@ -229,7 +223,7 @@ impl<H: Handler> ConsumeSession<H> {
         channel.basic_cancel(deliveries.tag(), BasicCancelOptions::default()).await?;
         let mut held = Vec::new();
         while let Some(delivery) = deliveries.next().await {
-            held.push(Lease::new(delivery?, channel, &self.worker.last_ack));
+            held.push(Lease::new(delivery?, channel, &self.worker.settled));
         }
         Ok(held)
     }
@@ -245,11 +239,11 @@ impl<H: Handler> ConsumeSession<H> {
         self.arrive().await;
     }
 
-    /// Gives acknowledgements the time to get from the channel to the queue, before the channel is closed: whatever is
+    /// Gives what was settled the time to get from the channel to the queue, before the channel is closed: whatever is
     /// forgotten there is done again.
     async fn arrive(&self) {
-        if self.worker.rules.queue_type == QueueType::Quorum && self.worker.capacity > AT_ONCE {
-            self.worker.last_ack.be_past(ANSWER).await;
+        if self.worker.rules.queue_type == QueueType::Quorum && self.worker.capacity > MOST_AT_ONCE {
+            tokio::time::sleep(self.worker.settled.pause()).await;
         }
     }
 }

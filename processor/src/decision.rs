@@ -27,6 +27,8 @@ pub(crate) struct Rules {
     pub(crate) retry: RetryPolicy,
     /// Whether the broker counts deliveries (quorum) or not (classic).
     pub(crate) queue_type: QueueType,
+    /// How long one attempt may take.
+    pub(crate) timeout: Duration,
 }
 
 /// A delivery, as far as decisions need it.
@@ -82,7 +84,8 @@ mod samples {
     pub(crate) const REQUEST: &[u8] = br#"{"requestId":7,"requestData":{"a":1}}"#;
 
     pub(crate) fn rules(max_attempts: u32, queue_type: QueueType) -> Rules {
-        Rules { retry: RetryPolicy { max_attempts, ..RetryPolicy::default() }, queue_type }
+        let retry = RetryPolicy { max_attempts, ..RetryPolicy::default() };
+        Rules { retry, queue_type, timeout: Duration::from_secs(300) }
     }
 
     pub(crate) fn with(headers: &[(&str, AMQPValue)]) -> BasicProperties {

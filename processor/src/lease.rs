@@ -7,29 +7,39 @@ use lapin::{
     options::{BasicAckOptions, BasicNackOptions},
 };
 use std::{
+    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use warren_messaging::message::Incoming;
 
+/// RabbitMQ hands a quorum queue so many commands of a channel (`quorum_commands_soft_limit`), keeps what comes beyond them
+/// in the channel until the queue has answered one, and forgets it when the channel is closed before that.
+pub(crate) const MOST_AT_ONCE: u16 = 32;
+/// How long that answer may take. On a disk that is busy with others it was seen to take half a second.
+const ANSWER: Duration = Duration::from_secs(1);
 /// The broker delivered the request this often in vain: it may be what killed its workers, and is run alone.
 const SUSPECT: u32 = 2;
 
-/// When this worker acknowledged something last.
+/// When this worker settled its last deliveries, [`MOST_AT_ONCE`] of them and one more.
 #[derive(Clone, Default)]
-pub(crate) struct LastAck(Arc<Mutex<Option<Instant>>>);
+pub(crate) struct Settled(Arc<Mutex<VecDeque<Instant>>>);
 
-impl LastAck {
+impl Settled {
     fn note(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.push_back(Instant::now());
+        if last.len() > usize::from(MOST_AT_ONCE) + 1 {
+            last.pop_front();
+        }
     }
 
-    /// Waits until that is `long` ago.
-    pub(crate) async fn be_past(&self, long: Duration) {
-        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = last {
-            tokio::time::sleep(long.saturating_sub(last.elapsed())).await;
-        }
+    /// How long it takes until the queue has it all.
+    pub(crate) fn pause(&self) -> Duration {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_much = last.len() > MOST_AT_ONCE.into() && last.front().is_some_and(|first| first.elapsed() < ANSWER);
+        let newest = last.back().filter(|_| is_much);
+        newest.map_or(Duration::ZERO, |newest| ANSWER.saturating_sub(newest.elapsed()))
     }
 }
 
@@ -37,12 +47,12 @@ impl LastAck {
 pub(crate) struct Lease {
     delivery: Delivery,
     channel: Channel,
-    last_ack: LastAck,
+    settled: Settled,
 }
 
 impl Lease {
-    pub(crate) fn new(delivery: Delivery, channel: &Channel, last_ack: &LastAck) -> Self {
-        Self { delivery, channel: channel.clone(), last_ack: last_ack.clone() }
+    pub(crate) fn new(delivery: Delivery, channel: &Channel, settled: &Settled) -> Self {
+        Self { delivery, channel: channel.clone(), settled: settled.clone() }
     }
 
     pub(crate) fn received(&self) -> Received<'_> {
@@ -74,7 +84,7 @@ impl Lease {
     pub(crate) async fn ack(&self) -> bool {
         // On the channel itself: lapin's acker gets there by way of two more tasks.
         let acked = self.channel.basic_ack(self.delivery.delivery_tag, BasicAckOptions::default()).await.is_ok();
-        self.last_ack.note();
+        self.settled.note();
         acked
     }
 
@@ -83,5 +93,25 @@ impl Lease {
         let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
         // Lost already: then it is back anyway.
         let _ = self.channel.basic_nack(self.delivery.delivery_tag, options).await;
+        self.settled.note();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_after_more_than_rabbitmq_takes_at_once_is_there_something_to_wait_for() {
+        let settled = Settled::default();
+        for _ in 0..MOST_AT_ONCE {
+            settled.note();
+        }
+        assert_eq!(settled.pause(), Duration::ZERO);
+        settled.note();
+        assert!(settled.pause() > ANSWER / 2);
+        let long_ago = Instant::now().checked_sub(ANSWER).expect("the machine runs for longer");
+        settled.0.lock().expect("nobody panicked")[0] = long_ago;
+        assert_eq!(settled.pause(), Duration::ZERO, "the first of them was answered");
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     cordon::Cordon,
     decision::Rules,
     health::{self, Health, Intake},
-    lease::LastAck,
+    lease::Settled,
     publishing::Publishing,
     tally::Tally,
     worker::Worker,
@@ -146,14 +146,13 @@ fn worker<H>(settings: &WorkerSettings, handler: H, health: &Health, cordon: Arc
     let topology = settings.topology();
     Worker {
         handler,
-        rules: Rules { retry: topology.retry, queue_type: topology.queue_type },
-        timeout: settings.timeout,
+        rules: Rules { retry: topology.retry, queue_type: topology.queue_type, timeout: settings.timeout },
         publishing: Publishing { publisher: health.publisher.clone(), stop: health.stop.clone() },
         tally: health.tally.clone(),
         cordon,
         slots: Arc::new(Semaphore::new(settings.concurrency.into())),
         capacity: settings.concurrency,
-        last_ack: LastAck::default(),
+        settled: Settled::default(),
         tasks: TaskTracker::new(),
     }
 }

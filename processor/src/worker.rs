@@ -5,12 +5,12 @@ use crate::{
     attempt::attempt,
     cordon::Cordon,
     decision::{Action, End, Received, Rules, Settlement, Triage, settle, triage},
-    lease::{LastAck, Lease},
+    lease::{Lease, Settled},
     publishing::{Publishing, Unpublished, Worth},
     tally::Tally,
 };
 use jiff::Timestamp;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use warren_messaging::{
@@ -23,8 +23,6 @@ use warren_messaging::{
 pub(crate) struct Worker<H> {
     pub(crate) handler: H,
     pub(crate) rules: Rules,
-    /// Per attempt.
-    pub(crate) timeout: Duration,
     pub(crate) publishing: Publishing,
     pub(crate) tally: Arc<Tally>,
     pub(crate) cordon: Arc<Cordon>,
@@ -32,7 +30,7 @@ pub(crate) struct Worker<H> {
     /// keeps its permit.
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) capacity: u16,
-    pub(crate) last_ack: LastAck,
+    pub(crate) settled: Settled,
     pub(crate) tasks: TaskTracker,
 }
 
@@ -91,7 +89,8 @@ impl<H: Handler> Worker<H> {
         let started_at = Timestamp::now();
         let in_handler = self.tally.in_handler();
         let outcome =
-            attempt(&self.handler, work, self.timeout, || self.announce(work, incoming.replay(), started_at)).await;
+            attempt(&self.handler, work, self.rules.timeout, || self.announce(work, incoming.replay(), started_at))
+                .await;
         drop(in_handler);
         settle(&request.request_id, received, outcome, &self.rules, Timestamp::now())
     }

@@ -2,32 +2,36 @@
 //!
 //! A request that waits for its next attempt is in a retry queue. Should somebody delete that queue, or should RabbitMQ hold
 //! the request back (`rabbit_fifo_dlx_worker` does so when the request queue is deleted and declared again in an unhappy
-//! moment), then nobody would hear of it any more. A request is put back only when it is neither among those that wait for a
-//! processor nor on its way to the record. Should it turn up after all, it is done twice and recorded once.
+//! moment), then nobody would hear of it any more. A request is put back only long after its attempt would have ended, and
+//! when it is neither among those that wait for a processor nor on its way to the record. Should it turn up after all, it is
+//! done twice and recorded once.
 
 use crate::{
     metrics::Metrics,
     store::{Missing, Store, StoreError},
 };
 use futures::{StreamExt as _, stream};
+use lapin::{
+    Channel,
+    options::{BasicGetOptions, BasicNackOptions, QueueDeclareOptions},
+    types::FieldTable,
+};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     broker::Broker,
     error_chain::Chain,
-    link::{Frames, LinkError, connect},
+    link::{Frames, LinkError, connect, open_channel, outlived},
     publisher::Publisher,
-    topology::depths::Lanes,
+    topology::QueueType,
 };
 
 /// How often it is looked for missing requests. One is put back after two looks in a row.
-const LOOK: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_secs(15);
 /// How many one look finds.
 const MOST: u32 = 1000;
-/// How many are published at a time.
-const AT_ONCE: usize = 32;
-/// Only one replica puts requests back.
-const LEASE: &str = "missing";
+/// How many are in memory at a time.
+const AT_ONCE: usize = 8;
 /// How long a connection may take to close.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -51,6 +55,8 @@ pub struct Queues {
     pub connection: String,
     /// Of those that wait for a processor, and of what is to be recorded.
     pub names: [String; 2],
+    /// Of both.
+    pub queue_type: QueueType,
 }
 
 /// Why a look ended early.
@@ -67,84 +73,85 @@ enum SearchError {
 impl Search {
     /// Puts back what is missing, until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) {
-        let owner = uuid::Uuid::now_v7().to_string();
-        let (mut seen, mut without) = (HashSet::new(), 0);
+        let (mut seen, mut is_hindered) = (HashSet::new(), false);
         while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
             if self.store.health().failure().is_some() || !self.publisher.state().is_ready() {
                 seen.clear();
                 continue;
             }
-            match stop.run_until_cancelled(self.look(&owner, &seen)).await {
-                Some(Ok(missing)) => {
-                    tell_of_those_without_spare(&missing, &mut without);
-                    seen = missing;
-                }
-                Some(Err(error)) => {
-                    tracing::debug!("cannot look for missing requests now: {}", Chain(&error));
-                    seen.clear();
-                }
-                None => {}
+            let looked = stop.run_until_cancelled(self.look(&seen)).await.unwrap_or(Ok(HashSet::new()));
+            // Said once in a row.
+            if let Err(error) = looked.as_ref()
+                && !is_hindered
+            {
+                tracing::warn!("cannot look for requests that RabbitMQ does not bring back: {}", Chain(error));
             }
+            is_hindered = looked.is_err();
+            seen = looked.unwrap_or_default();
         }
     }
 
-    /// One look. Puts back those that were missing at the last one, too; returns those that are missing still.
-    async fn look(&self, owner: &str, seen: &HashSet<Missing>) -> Result<HashSet<Missing>, SearchError> {
+    /// One look. Puts back what was missing at the last one, too; returns what is missing now.
+    async fn look(&self, seen: &HashSet<Missing>) -> Result<HashSet<Missing>, SearchError> {
         let mut missing: HashSet<_> = self.store.missing(MOST).await?.into_iter().collect();
+        // What waits in a queue is late, not missing.
+        if !missing.is_empty() && !self.queues.are_empty().await? {
+            missing.clear();
+        }
         self.metrics.missing.set(i64::try_from(missing.len()).unwrap_or(i64::MAX));
-        if missing.is_empty() || !self.store.take_lease(LEASE, owner).await? || !self.queues.are_empty().await? {
-            return Ok(HashSet::new());
-        }
-        let again = missing.iter().filter(|one| one.has_spare && seen.contains(one)).cloned().collect();
-        for one in self.put_back(again).await? {
-            missing.remove(&one);
-        }
+        self.put_back(missing.intersection(seen).cloned().collect()).await;
         Ok(missing)
     }
 
-    /// Returns those that are on the queue again.
-    async fn put_back(&self, these: Vec<Missing>) -> Result<Vec<Missing>, SearchError> {
-        if these.is_empty() {
-            return Ok(these);
-        }
+    async fn put_back(&self, these: Vec<Missing>) {
         let publishing = stream::iter(these).map(|one| self.publish(one)).buffer_unordered(AT_ONCE);
-        let back: Vec<_> = publishing.filter_map(std::future::ready).collect().await;
-        tracing::warn!(
-            requests = back.len(),
-            "RabbitMQ did not bring requests back for their next attempt: put them on the queue again. Was a queue deleted?"
-        );
-        self.metrics.put_back.inc_by(u64::try_from(back.len()).unwrap_or(u64::MAX));
-        self.store.note_put_back(back.clone()).await?;
-        Ok(back)
+        let back: u64 = publishing.map(u64::from).fold(0, async |sum, one| sum + one).await;
+        if back > 0 {
+            tracing::warn!(
+                requests = back,
+                "RabbitMQ did not bring requests back for their next attempt: put them on the queue again. Was a queue deleted?"
+            );
+        }
+        self.metrics.put_back.inc_by(back);
     }
 
-    /// What fails is missing still, and is tried again.
-    async fn publish(&self, missing: Missing) -> Option<Missing> {
-        let spare = self.store.spare(missing.clone()).await.ok()??;
-        let message = spare.to_message(&missing.id, missing.attempt.saturating_add(1), missing.replay);
-        self.publisher.publish(&message).await.ok().map(|()| missing)
+    /// Whether it is on the queue again. If not, or if nobody knows, it is missed again later.
+    async fn publish(&self, missing: Missing) -> bool {
+        let (id, replay) = (missing.id.clone(), missing.replay);
+        match self.store.claim(missing).await {
+            Ok(Some(spare)) => self.publisher.publish(&spare.to_message(&id, replay)).await.is_ok(),
+            Ok(None) | Err(_) => false,
+        }
     }
 }
 
 impl Queues {
     async fn are_empty(&self) -> Result<bool, SearchError> {
-        let connection = connect(&self.broker, &self.connection, Frames::Small).await?;
-        let depths = Lanes::default().survey(&connection, &self.names).await;
+        let connection = connect(&self.broker, &self.connection, Frames::Large).await?;
+        let asked = async {
+            let channel = open_channel(&connection).await?;
+            let [requests, results] = &self.names;
+            Ok(self.is_empty(&channel, requests).await? && self.is_empty(&channel, results).await?)
+        };
+        let empty = tokio::select! {
+            empty = asked => empty,
+            () = outlived(&connection) => Err(LinkError::ChannelClosed.into()),
+        };
         let _ = tokio::time::timeout(FAREWELL, connection.close(200, "done".into())).await;
-        let depths = depths?;
-        Ok(self.names.iter().all(|name| depths.get(name) == Some(&0)))
+        empty
     }
-}
 
-/// Once per number of them.
-fn tell_of_those_without_spare(missing: &HashSet<Missing>, told: &mut usize) {
-    let without = missing.iter().filter(|one| !one.has_spare).count();
-    if without > *told {
-        tracing::warn!(
-            requests = without,
-            "requests do not come back for their next attempt, and no copy of them is kept: they have more than 1 MiB, or their \
-             processor is of an earlier version. See `Requests that stay retrying` in docs/troubleshooting.md"
-        );
+    /// The count of a quorum queue is 0, too, if its leader is slow to answer (`rabbit_quorum_queue:stat`), so the leader is
+    /// asked for a message. Of a classic queue one that is given back would seem to come from a worker that vanished.
+    async fn is_empty(&self, channel: &Channel, queue: &str) -> Result<bool, SearchError> {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let declared = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
+        if declared.message_count() > 0 || self.queue_type == QueueType::Classic {
+            return Ok(declared.message_count() == 0);
+        }
+        let Some(message) = channel.basic_get(queue.into(), BasicGetOptions::default()).await? else { return Ok(true) };
+        let give_back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        channel.basic_nack(message.delivery.delivery_tag, give_back).await?;
+        Ok(false)
     }
-    *told = without;
 }

@@ -128,6 +128,7 @@ fn search(settings: &Settings, store: &Store, publisher: &Publisher, metrics: &A
         broker: settings.broker.broker(),
         connection: name(settings, "missing requests"),
         names: [topology.requests(), topology.results()],
+        queue_type: topology.queue_type,
     };
     missing::Search { store: store.clone(), publisher: publisher.clone(), metrics: metrics.clone(), queues }
 }

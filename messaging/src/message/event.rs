@@ -60,19 +60,21 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::retry;
     use lapin::BasicProperties;
     use std::time::Duration;
 
     #[test]
     fn an_event_reads_back_as_it_was_written() {
+        let (id, wait) = (RequestId::from_json("7").expect("is an id"), Duration::from_secs(1));
         let event = Event {
-            request_id: RequestId::from_json("7").expect("is an id"),
+            request_id: id.clone(),
             attempt: 2,
             replay: Some(1),
             progress: Progress::Retrying {
                 error: "busy".into(),
                 next_attempt_at: Timestamp::UNIX_EPOCH,
-                spare: Spare::of(b"{}", &BasicProperties::default(), Duration::from_secs(1)),
+                spare: Spare::of(&retry(&id, b"{}", &BasicProperties::default(), 3, wait), wait, wait),
             },
         };
         let body = event.to_message().body;

@@ -41,6 +41,10 @@ const OF_THE_BROKER_PREFIXES: [&str; 2] = ["x-first-death-", "x-last-death-"];
 /// than was agreed on (32 KiB, see [`crate::link::Frames`]), and headers come in one frame; ours need a place beside them.
 const MOST_CARRIED: usize = 16 * 1024;
 
+pub(super) fn is_traceparent(text: &str) -> bool {
+    text.len() <= LONGEST_TRACEPARENT && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// The properties of a message that came in, read without trusting its sender.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a>(pub &'a BasicProperties);
@@ -92,9 +96,7 @@ impl Incoming<'_> {
     /// The sender's W3C trace context. What cannot be one is none: it would come between a command and its environment.
     #[must_use]
     pub fn traceparent(&self) -> Option<&str> {
-        let is_one =
-            |text: &&str| text.len() <= LONGEST_TRACEPARENT && text.bytes().all(|byte| byte.is_ascii_graphic());
-        self.text(TRACEPARENT).filter(is_one)
+        self.text(TRACEPARENT).filter(|text| is_traceparent(text))
     }
 
     /// Why the broker itself dead-lettered it (`delivery_limit`, `expired`, `rejected`, `maxlen`), if it did.

@@ -1,19 +1,18 @@
 //! A copy of a request that waits for its next attempt, which the web side keeps meanwhile: should RabbitMQ not bring the
 //! request back, the copy is put on the queue in its place.
 
-use super::{ATTEMPT, DEADLINE, Incoming, Outgoing, REPLAY, TRACEPARENT, long_string};
-use crate::{request_id::RequestId, topology};
-use jiff::Timestamp;
-use lapin::{
-    BasicProperties,
-    types::{AMQPValue, FieldTable},
+use super::{
+    ATTEMPT, DEADLINE, Incoming, Outgoing, REPLAY, TRACEPARENT, VANISHED, is_traceparent, long_string, read_id,
 };
+use crate::{request_id::RequestId, topology, topology::remove::QUIET};
+use jiff::Timestamp;
+use lapin::types::{AMQPValue, FieldTable};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The largest body of which a copy is sent, in bytes: the copy goes another way to RabbitMQ and into the record, for each
-/// attempt that fails.
-const LARGEST_SPARE: usize = 1024 * 1024;
+/// The largest body of which there is a copy, in bytes: for each attempt that fails it goes another way to RabbitMQ and into
+/// the record, and the records' disk has to have room for all that wait.
+const LARGEST_SPARE: usize = 64 * 1024;
 
 /// What it takes to put a request on the queue once more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,8 +20,14 @@ const LARGEST_SPARE: usize = 1024 * 1024;
 pub struct Spare {
     /// The request's body, as it came.
     pub body: String,
-    /// How long the request waits for its next attempt, in milliseconds. A time would be one of another machine's clock.
-    pub delay_ms: u64,
+    /// Which attempt comes next.
+    pub attempt: u32,
+    /// After how many milliseconds the request is missing if nothing more was heard of it. A time would be one of another
+    /// machine's clock.
+    pub missed_after_ms: u64,
+    /// How often a worker of a classic queue vanished with it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub vanished: u32,
     /// The sender's W3C trace context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -31,26 +36,47 @@ pub struct Spare {
     pub deadline: Option<Timestamp>,
 }
 
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl Spare {
-    /// Of a request that waits `delay`; `None` for a body of more than 1 MiB.
+    /// Of `message`, which brings a request back after `delay` for an attempt that takes `timeout` at most. `None` for a body
+    /// of more than 64 KiB.
+    ///
+    /// It is not missing before it would have ended: it may have to wait until another attempt has, and nobody may hear that
+    /// it has begun. Nor before RabbitMQ has offered it again, see [`QUIET`].
     #[must_use]
-    pub fn of(body: &[u8], came_with: &BasicProperties, delay: Duration) -> Option<Self> {
-        let body = std::str::from_utf8(body).ok().filter(|body| body.len() <= LARGEST_SPARE)?.to_owned();
-        let incoming = Incoming(came_with);
+    pub fn of(message: &Outgoing, delay: Duration, timeout: Duration) -> Option<Self> {
+        let body = std::str::from_utf8(&message.body).ok().filter(|body| body.len() <= LARGEST_SPARE)?.to_owned();
+        let incoming = Incoming(&message.properties);
+        let missed_after = delay.saturating_add(timeout.saturating_mul(2)).saturating_add(QUIET);
         Some(Self {
             body,
-            delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            attempt: incoming.attempt(),
+            missed_after_ms: u64::try_from(missed_after.as_millis()).unwrap_or(u64::MAX),
+            vanished: incoming.vanished(),
             traceparent: incoming.traceparent().map(str::to_owned),
             deadline: incoming.deadline(),
         })
     }
 
-    /// The message that stands in for the one that is missing: attempt `attempt` of replay `replay`.
+    /// Whether it can be put back as the request `id`, whoever sent it.
     #[must_use]
-    pub fn to_message(&self, id: &RequestId, attempt: u32, replay: u32) -> Outgoing {
+    pub fn is_of(&self, id: &RequestId) -> bool {
+        let is_small = self.body.len() <= LARGEST_SPARE && self.traceparent.as_deref().is_none_or(is_traceparent);
+        is_small && read_id(self.body.as_bytes()).is_ok_and(|own| own == *id)
+    }
+
+    /// The message that stands in for the one that is missing, of replay `replay`.
+    #[must_use]
+    pub fn to_message(&self, id: &RequestId, replay: u32) -> Outgoing {
         let mut headers = FieldTable::default();
-        headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(attempt.into()));
+        headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(self.attempt.into()));
         headers.insert(REPLAY.into(), AMQPValue::LongLongInt(replay.into()));
+        if self.vanished > 0 {
+            headers.insert(VANISHED.into(), AMQPValue::LongLongInt(self.vanished.into()));
+        }
         if let Some(traceparent) = &self.traceparent {
             headers.insert(TRACEPARENT.into(), long_string(traceparent));
         }
@@ -65,29 +91,57 @@ impl Spare {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::retry;
+    use crate::message::{alone, retry};
+    use lapin::BasicProperties;
+
+    const BODY: &[u8] = br#"{"requestId":"a","requestData":1}"#;
+    const DELAY: Duration = Duration::from_secs(4);
+    const TIMEOUT: Duration = Duration::from_secs(300);
+
+    fn id(text: &str) -> RequestId {
+        RequestId::from_text(text).expect("is an id")
+    }
 
     #[test]
     fn it_stands_in_for_the_retry_that_is_missing() {
-        let id = RequestId::from_text("a").expect("is an id");
         let mut headers = FieldTable::default();
         headers.insert(REPLAY.into(), AMQPValue::LongLongInt(2));
         headers.insert(TRACEPARENT.into(), long_string("00-1"));
         headers.insert(DEADLINE.into(), long_string("1970-01-01T00:01:00Z"));
-        let (body, came_with) = (br#"{"requestId":"a"}"#, BasicProperties::default().with_headers(headers));
-        let delay = Duration::from_secs(4);
-        let retry = retry(&id, body, &came_with, 3, delay);
-        let spare = Spare::of(body, &came_with, delay).expect("is small");
-        let message = spare.to_message(&id, 3, 2);
-        assert_eq!((message.routing_key.as_str(), &message.body), ("request", &retry.body));
-        assert_eq!(message.properties.headers(), retry.properties.headers());
-        assert_eq!(spare.delay_ms, 4000);
+        let came_with = BasicProperties::default().with_headers(headers);
+        for missing in [retry(&id("a"), BODY, &came_with, 3, DELAY), alone(&id("a"), BODY, &came_with, 2, Some(DELAY))]
+        {
+            let spare = Spare::of(&missing, DELAY, TIMEOUT).expect("is small");
+            assert!(spare.is_of(&id("a")) && !spare.is_of(&id("b")));
+            let message = spare.to_message(&id("a"), 2);
+            assert_eq!((message.routing_key.as_str(), &message.body), ("request", &missing.body));
+            assert_eq!(message.properties.headers(), missing.properties.headers());
+        }
+    }
+
+    #[test]
+    fn it_is_not_missed_before_another_attempt_and_its_own_would_be_over_and_rabbitmq_has_offered_it_again() {
+        let retry = retry(&id("a"), BODY, &BasicProperties::default(), 2, DELAY);
+        let after = |timeout| Spare::of(&retry, DELAY, timeout).expect("is small").missed_after_ms;
+        assert_eq!(after(TIMEOUT), 1_204_000);
+        assert_eq!(after(Duration::MAX), u64::MAX);
     }
 
     #[test]
     fn of_a_large_request_there_is_none() {
-        let none = BasicProperties::default();
-        assert!(Spare::of(&vec![b' '; LARGEST_SPARE], &none, Duration::ZERO).is_some());
-        assert_eq!(Spare::of(&vec![b' '; LARGEST_SPARE + 1], &none, Duration::ZERO), None);
+        let of = |length: usize| {
+            let body = vec![b' '; length];
+            Spare::of(&retry(&id("a"), &body, &BasicProperties::default(), 2, DELAY), DELAY, TIMEOUT)
+        };
+        assert!(of(LARGEST_SPARE).is_some() && of(LARGEST_SPARE + 1).is_none());
+    }
+
+    #[test]
+    fn one_that_would_come_between_the_web_side_and_the_broker_is_none() {
+        let retry = retry(&id("a"), BODY, &BasicProperties::default(), 2, DELAY);
+        let spare = Spare::of(&retry, DELAY, TIMEOUT).expect("is small");
+        let large = Spare { body: " ".repeat(LARGEST_SPARE) + &spare.body, ..spare.clone() };
+        let loud = Spare { traceparent: Some("x".repeat(100_000)), ..spare };
+        assert!(!large.is_of(&id("a")) && !loud.is_of(&id("a")));
     }
 }

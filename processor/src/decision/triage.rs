@@ -67,7 +67,7 @@ fn vanished(id: &RequestId, received: Received<'_>, rules: &Rules, now: Timestam
     let no_room = format!("{error}; it was not tried once more, alone, because the request queue is full");
     let given_up = || Box::new(dead(Some(id), received, FailureReason::DeliveryLimit, no_room));
     let when_full = tier.is_none().then(given_up);
-    Settlement { when_full, ..later(id, received, tier.unwrap_or_default(), message, error, now) }
+    Settlement { when_full, ..later(id, received, tier.unwrap_or_default(), message, error, rules, now) }
 }
 
 /// Publishes `message`, another attempt that has to wait `delay`, unless nobody will want its result.
@@ -77,6 +77,7 @@ pub(super) fn later(
     delay: Duration,
     message: Outgoing,
     error: String,
+    rules: &Rules,
     now: Timestamp,
 ) -> Settlement {
     let incoming = Incoming(received.properties);
@@ -86,7 +87,7 @@ pub(super) fn later(
         let error = format!("its deadline {deadline} passes before another attempt can begin; the last one: {error}");
         return dead(Some(id), received, FailureReason::Expired, shortened(&error).to_owned());
     }
-    let spare = Spare::of(received.body, received.properties, delay);
+    let spare = Spare::of(&message, delay, rules.timeout);
     let progress = Progress::Retrying { error: error.clone(), next_attempt_at, spare };
     let (attempt, replay) = (incoming.attempt(), Some(incoming.replay().unwrap_or(0)));
     let event = Event { request_id: id.clone(), attempt, replay, progress };

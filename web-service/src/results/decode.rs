@@ -50,7 +50,10 @@ fn progress(event: Event, at: Timestamp) -> Change {
     let attempt = event.attempt;
     let what = match event.progress {
         Progress::Started { started_at } => What::Started { attempt, since: started_at },
-        Progress::Retrying { error, next_attempt_at: next, spare } => What::Retrying { attempt, next, error, spare },
+        Progress::Retrying { error, next_attempt_at: next, spare } => {
+            let spare = spare.filter(|spare| spare.is_of(&event.request_id));
+            What::Retrying { attempt, next, error, spare }
+        }
     };
     let replay = event.replay.filter(|replay| *replay <= Incoming::MOST_REPLAYS);
     Change { id: event.request_id, at, replay, what }

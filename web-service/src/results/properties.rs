@@ -22,6 +22,7 @@ const BODIES: &[&str] = &[
     r#"{"requestId":17,"requestData":"my data"}"#,
     r#"{"requestId":"a","attempt":1,"event":"started","startedAt":"2026-01-01T00:00:00Z"}"#,
     r#"{"requestId":"a","attempt":2,"event":"retrying","error":"busy","nextAttemptAt":"9999-12-30T22:00:00Z"}"#,
+    r#"{"requestId":"a","attempt":1,"event":"retrying","error":"","nextAttemptAt":"2999-01-01T00:00:00Z","spare":{"body":"{\"requestId\":\"a\"}","attempt":2,"missedAfterMs":604000}}"#,
     r#"["a",1]"#,
 ];
 

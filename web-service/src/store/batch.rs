@@ -40,8 +40,8 @@ pub(super) struct Retrying<'a> {
     pub(super) replay: Option<i64>,
     pub(super) next: i64,
     pub(super) error: &'a str,
-    /// When it is missed, by this side's clock, if nothing more was heard of it.
-    pub(super) missed_at: i64,
+    /// When it is missed, if nothing more was heard of it and there is a copy.
+    pub(super) missed_at: Option<i64>,
     /// As JSON.
     pub(super) spare: Option<String>,
 }
@@ -103,9 +103,10 @@ impl<'a> Batch<'a> {
                 self.started.push(Started { id, attempt, replay, since });
             }
             What::Retrying { attempt, next, error, spare } => {
-                let (attempt, next) = (i64::from(*attempt), next.as_microsecond());
-                let missed_at = missed_at(at, next, spare.as_ref());
-                let spare = spare.as_ref().map(as_json);
+                let next = next.as_microsecond();
+                let missed_at = spare.as_ref().map(|spare| missed_at(at, spare));
+                let spare = spare.as_ref().map(|spare| as_json(*attempt, spare));
+                let attempt = (*attempt).into();
                 self.retrying.push(Retrying { id, attempt, replay, next, error, missed_at, spare });
             }
             What::Succeeded { attempt, result } => {

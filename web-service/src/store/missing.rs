@@ -3,18 +3,14 @@
 use super::{
     Store, StoreError,
     row::corrupt,
-    statements::{Statements, Work},
+    statements::{Statements, Value, Work},
 };
-use std::time::Duration;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use warren_messaging::{message::Spare, request_id::RequestId};
 
-/// How long after its next attempt fell due a request is missed: its beginning is announced after a second, and what was
-/// heard is on record within some more.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// By how much that grows each time that the request was put back and was not heard of again, as a power of two.
-const DOUBLINGS: i64 = 2;
-/// The most times that it grows: to 17 hours.
-const MOST_GROWTH: i64 = 5;
+/// How often the time doubles after which a request is missed again.
+const MOST_DOUBLINGS: i64 = 6;
 
 /// A request that is missed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,30 +21,44 @@ pub struct Missing {
     pub replay: u32,
     /// The attempt that failed.
     pub attempt: u32,
-    /// Whether there is a copy to be put back.
-    pub has_spare: bool,
 }
 
-/// By this side's clock: the sender's says only how far it is from one to the other.
-pub(super) fn missed_at(heard: i64, next: i64, spare: Option<&Spare>) -> i64 {
-    let due = match spare.and_then(|spare| i64::try_from(spare.delay_ms).ok()) {
-        Some(delay_ms) => heard.saturating_add(delay_ms.saturating_mul(1000)),
-        None => next.max(heard),
-    };
-    due.saturating_add(micros(PATIENCE))
+impl Missing {
+    /// Of one that was heard of meanwhile there is no row.
+    const ROW: &str = "id = $1 AND replays = $2 AND attempts = $3 AND status = 'retrying' AND missed_at < $4";
+
+    fn values(&self, now: i64) -> [Value; 4] {
+        [self.id.as_json().into(), i64::from(self.replay).into(), i64::from(self.attempt).into(), now.into()]
+    }
 }
 
-pub(super) fn as_json(spare: &Spare) -> String {
-    serde_json::to_string(spare).expect("strings, numbers and times always serialise")
+/// A copy as it is kept. A version that knows of none leaves that of an earlier attempt where it is.
+#[derive(Serialize, Deserialize)]
+struct Kept<'a> {
+    /// The attempt that failed.
+    attempt: u32,
+    spare: Cow<'a, Spare>,
 }
 
-fn micros(time: Duration) -> i64 {
-    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+pub(super) fn as_json(attempt: u32, spare: &Spare) -> String {
+    let kept = Kept { attempt, spare: Cow::Borrowed(spare) };
+    serde_json::to_string(&kept).expect("strings, numbers and times always serialise")
+}
+
+pub(super) fn missed_at(heard: i64, spare: &Spare) -> i64 {
+    let after = i64::try_from(spare.missed_after_ms).unwrap_or(i64::MAX).saturating_mul(1000);
+    heard.saturating_add(after)
+}
+
+/// When a request is missed again that is put back now.
+fn missed_again_at(now: i64, spare: &Spare, put_back: i64) -> i64 {
+    let times = 1_i64 << put_back.clamp(0, MOST_DOUBLINGS);
+    now.saturating_add(missed_at(0, spare).saturating_mul(times))
 }
 
 struct Find(u32);
 
-const FIND: &str = "SELECT id, replays, attempts, CASE WHEN spare IS NULL THEN 0 ELSE 1 END FROM requests
+const FIND: &str = "SELECT id, replays, attempts FROM requests
                     WHERE status = 'retrying' AND missed_at IS NOT NULL AND missed_at < $1 ORDER BY missed_at LIMIT $2";
 
 impl Work for Find {
@@ -56,52 +66,36 @@ impl Work for Find {
 
     async fn run(&self, on: &mut Statements<'_>) -> sqlx::Result<Vec<Missing>> {
         let now = on.now().await?;
-        let rows = on.rows::<(String, i64, i64, i32)>(FIND, &[now.into(), i64::from(self.0).into()]).await?;
-        let read = |(id, replay, attempt, has_spare): (String, i64, i64, i32)| {
+        let rows = on.rows::<(String, i64, i64)>(FIND, &[now.into(), i64::from(self.0).into()]).await?;
+        let read = |(id, replay, attempt): (String, i64, i64)| {
             let id = RequestId::from_json(&id).map_err(corrupt)?;
-            let (replay, attempt) = (replay.try_into().map_err(corrupt)?, attempt.try_into().map_err(corrupt)?);
-            Ok(Missing { id, replay, attempt, has_spare: has_spare == 1 })
+            Ok(Missing {
+                id,
+                replay: replay.try_into().map_err(corrupt)?,
+                attempt: attempt.try_into().map_err(corrupt)?,
+            })
         };
         rows.into_iter().map(read).collect()
     }
 }
 
-/// One that was heard of meanwhile is missed no more.
-const STILL_MISSED: &str = "id = $1 AND replays = $2 AND attempts = $3 AND status = 'retrying'";
+struct Claim(Missing);
 
-struct FindSpare(Missing);
-
-impl Work for FindSpare {
+impl Work for Claim {
     type Answer = Option<Spare>;
 
     async fn run(&self, on: &mut Statements<'_>) -> sqlx::Result<Option<Spare>> {
-        let Missing { id, replay, attempt, .. } = &self.0;
-        let values = [id.as_json().into(), i64::from(*replay).into(), i64::from(*attempt).into()];
-        let select = format!("SELECT spare FROM requests WHERE {STILL_MISSED}");
-        let spare = on.row::<(Option<String>,)>(&select, &values).await?.and_then(|(spare,)| spare);
-        spare.map(|spare| serde_json::from_str(&spare).map_err(corrupt)).transpose()
-    }
-}
-
-struct NotePutBack(Vec<Missing>);
-
-impl Work for NotePutBack {
-    type Answer = ();
-
-    async fn run(&self, on: &mut Statements<'_>) -> sqlx::Result<()> {
         let now = on.now().await?;
-        let growth = format!("CASE WHEN put_back < {MOST_GROWTH} THEN put_back + 1 ELSE {MOST_GROWTH} END");
-        let update = format!(
-            "UPDATE requests SET put_back = put_back + 1,
-               missed_at = $4 + $5 * (CAST(1 AS BIGINT) << CAST({DOUBLINGS} * ({growth}) AS INTEGER))
-             WHERE {STILL_MISSED}"
-        );
-        for Missing { id, replay, attempt, .. } in &self.0 {
-            let named = [id.as_json().into(), i64::from(*replay).into(), i64::from(*attempt).into()];
-            let values = [&named[..], &[now.into(), micros(PATIENCE).into()]].concat();
-            on.run(&update, &values).await?;
-        }
-        Ok(())
+        let values = self.0.values(now);
+        let select = format!("SELECT spare, put_back FROM requests WHERE {}", Missing::ROW);
+        let Some((kept, put_back)) = on.row::<(Option<String>, i64)>(&select, &values).await? else { return Ok(None) };
+        let kept = kept.and_then(|kept| serde_json::from_str::<Kept<'_>>(&kept).ok());
+        let spare = kept.filter(|kept| kept.attempt == self.0.attempt).map(|kept| kept.spare.into_owned());
+        let next = spare.as_ref().map(|spare| missed_again_at(now, spare, put_back));
+        let update = format!("UPDATE requests SET missed_at = $5, put_back = put_back + 1 WHERE {}", Missing::ROW);
+        // None, if another replica was faster.
+        let claimed = on.run(&update, &[&values[..], &[next.into()]].concat()).await? > 0;
+        Ok(spare.filter(|_| claimed))
     }
 }
 
@@ -114,20 +108,13 @@ impl Store {
         self.reader.look(Find(limit)).await
     }
 
-    /// The copy of a request, if it is still missed.
-    ///
-    /// # Errors
-    /// [`StoreError::Read`] or [`StoreError::Postgres`].
-    pub async fn spare(&self, missing: Missing) -> Result<Option<Spare>, StoreError> {
-        self.reader.look(FindSpare(missing)).await
-    }
-
-    /// Notes that requests are on the queue again. They are missed again after four times as long as the time before.
+    /// Takes a missed request in hand, for one replica: its copy, if it is missed still and there is one. It is missed again
+    /// after as long a time as before, and after twice as long each time.
     ///
     /// # Errors
     /// [`StoreError::Write`], [`StoreError::Postgres`] or [`StoreError::Closed`].
-    pub async fn note_put_back(&self, these: Vec<Missing>) -> Result<(), StoreError> {
-        self.transact(NotePutBack(these)).await
+    pub async fn claim(&self, missing: Missing) -> Result<Option<Spare>, StoreError> {
+        self.transact(Claim(missing)).await
     }
 }
 
@@ -142,11 +129,16 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_missed_a_minute_after_its_delay_by_this_sides_clock() {
-        let spare = Spare { body: String::new(), delay_ms: 4000, traceparent: None, deadline: None };
-        assert_eq!(missed_at(1_000_000, 999_000_000, Some(&spare)), 65_000_000);
-        assert_eq!(missed_at(1_000_000, 5_000_000, None), 65_000_000);
-        assert_eq!(missed_at(5_000_000, 1_000_000, None), 65_000_000);
-        assert_eq!(missed_at(i64::MAX, 0, Some(&Spare { delay_ms: u64::MAX, ..spare })), i64::MAX);
+    fn what_was_put_back_is_missed_again_after_twice_as_long_each_time() {
+        let of = |missed_after_ms| {
+            let (body, traceparent, deadline) = (String::new(), None, None);
+            Spare { body, attempt: 2, missed_after_ms, vanished: 0, traceparent, deadline }
+        };
+        assert_eq!(missed_at(7, &of(5)), 5007);
+        assert_eq!(
+            [0, 1, 2, 6, 7].map(|put_back| missed_again_at(7, &of(1), put_back) - 7),
+            [1000, 2000, 4000, 64_000, 64_000]
+        );
+        assert_eq!(missed_again_at(7, &of(u64::MAX), 3), i64::MAX);
     }
 }
