@@ -30,7 +30,7 @@ use std::{
 };
 
 /// How long the last requests may take to end: a dead letter that found no queue comes back after 180 s, and a request that
-/// RabbitMQ holds back is put back after ten minutes and twice the handler's timeout.
+/// RabbitMQ holds back is put back after ten minutes, its delay and twice the handler's timeout.
 const SETTLE: Duration = Duration::from_mins(15);
 const LOOK: Duration = Duration::from_millis(500);
 /// How often an ended request is looked at on the way, to see whether it changes later.

@@ -29,6 +29,7 @@ const LOSS_POLL: Duration = Duration::from_millis(500);
 /// sends no basic.cancel; the new quorum queue shows the old consumer, and requests assigned to it that never arrive.
 /// Nothing tells the worker, and quorum queues refuse `x-cancel-on-ha-failover`.
 const RENEWAL: Duration = Duration::from_secs(15);
+
 /// Consumes the request queue, connection after connection.
 pub(crate) struct ConsumeSession<H> {
     pub(crate) worker: Arc<Worker<H>>,

@@ -3,8 +3,8 @@
 //! A request that waits for its next attempt is in a retry queue. Should somebody delete that queue, or should RabbitMQ hold
 //! the request back (`rabbit_fifo_dlx_worker` does so when the request queue is deleted and declared again in an unhappy
 //! moment), then nobody would hear of it any more. A request is put back only long after its attempt would have ended, and
-//! when it is neither among those that wait for a processor nor on its way to the record. Should it turn up after all, it is
-//! done twice and recorded once.
+//! after RabbitMQ would have offered it again to a queue that was full or away. Should it turn up after all, it is done twice
+//! and recorded once.
 
 use crate::{
     metrics::Metrics,
@@ -16,17 +16,21 @@ use lapin::{
     options::{BasicGetOptions, BasicNackOptions, QueueDeclareOptions},
     types::FieldTable,
 };
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     broker::Broker,
     error_chain::Chain,
     link::{Frames, LinkError, connect, open_channel, outlived},
     publisher::Publisher,
-    topology::QueueType,
+    topology::{QueueType, remove::QUIET},
 };
 
-/// How often it is looked for missing requests. One is put back after two looks in a row.
+/// How often it is looked for missing requests.
 const LOOK: Duration = Duration::from_secs(15);
 /// How many one look finds.
 const MOST: u32 = 1000;
@@ -45,6 +49,23 @@ pub struct Search {
     pub metrics: Arc<Metrics>,
     /// Where they could be.
     pub queues: Queues,
+    /// How long they are watched.
+    pub times: Times,
+}
+
+/// How long missing requests are watched.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Between two looks.
+    pub look: Duration,
+    /// From the first look at which a request was missing and no queue had anything, to the one at which it is put back.
+    pub quiet: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { look: LOOK, quiet: QUIET }
+    }
 }
 
 /// Where a request is that is not missing.
@@ -70,37 +91,47 @@ enum SearchError {
     Store(#[from] StoreError),
 }
 
+/// Missing requests, with the first look at which they could be in no queue.
+type Watched = HashMap<Missing, Instant>;
+
 impl Search {
     /// Puts back what is missing, until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) {
-        let (mut seen, mut is_hindered) = (HashSet::new(), false);
-        while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+        let (mut watched, mut is_hindered) = (Watched::new(), false);
+        while stop.run_until_cancelled(tokio::time::sleep(self.times.look)).await.is_some() {
             if self.store.health().failure().is_some() || !self.publisher.state().is_ready() {
-                seen.clear();
+                // What cannot be heard of, or cannot come, is not missing.
+                watched.clear();
                 continue;
             }
-            let looked = stop.run_until_cancelled(self.look(&seen)).await.unwrap_or(Ok(HashSet::new()));
-            // Said once in a row.
-            if let Err(error) = looked.as_ref()
-                && !is_hindered
-            {
-                tracing::warn!("cannot look for requests that RabbitMQ does not bring back: {}", Chain(error));
+            let looked = stop.run_until_cancelled(self.look(&mut watched)).await.unwrap_or(Ok(()));
+            if let Err(error) = &looked {
+                watched.clear();
+                // Said once in a row.
+                if !is_hindered {
+                    tracing::warn!("cannot look for requests that RabbitMQ does not bring back: {}", Chain(error));
+                }
             }
             is_hindered = looked.is_err();
-            seen = looked.unwrap_or_default();
+            self.metrics.missing.set(i64::try_from(watched.len()).unwrap_or(i64::MAX));
         }
     }
 
-    /// One look. Puts back what was missing at the last one, too; returns what is missing now.
-    async fn look(&self, seen: &HashSet<Missing>) -> Result<HashSet<Missing>, SearchError> {
-        let mut missing: HashSet<_> = self.store.missing(MOST).await?.into_iter().collect();
-        // What waits in a queue is late, not missing.
-        if !missing.is_empty() && !self.queues.are_empty().await? {
-            missing.clear();
+    /// One look. While something waits in a queue nothing begins to be watched, and nothing is put back: it may be that.
+    async fn look(&self, watched: &mut Watched) -> Result<(), SearchError> {
+        let missing: HashSet<_> = self.store.missing(MOST).await?.into_iter().collect();
+        watched.retain(|one, _| missing.contains(one));
+        if missing.is_empty() || !self.queues.are_empty().await? {
+            return Ok(());
         }
-        self.metrics.missing.set(i64::try_from(missing.len()).unwrap_or(i64::MAX));
-        self.put_back(missing.intersection(seen).cloned().collect()).await;
-        Ok(missing)
+        let now = Instant::now();
+        for one in missing {
+            watched.entry(one).or_insert(now);
+        }
+        let long = watched.extract_if(|_, since| now.duration_since(*since) >= self.times.quiet);
+        let long = long.map(|(one, _)| one).collect();
+        self.put_back(long).await;
+        Ok(())
     }
 
     async fn put_back(&self, these: Vec<Missing>) {
@@ -109,7 +140,7 @@ impl Search {
         if back > 0 {
             tracing::warn!(
                 requests = back,
-                "RabbitMQ did not bring requests back for their next attempt: put them on the queue again. Was a queue deleted?"
+                "RabbitMQ did not bring requests back for their next attempt (was a queue deleted?): put them on the queue again"
             );
         }
         self.metrics.put_back.inc_by(back);

@@ -130,7 +130,8 @@ fn search(settings: &Settings, store: &Store, publisher: &Publisher, metrics: &A
         names: [topology.requests(), topology.results()],
         queue_type: topology.queue_type,
     };
-    missing::Search { store: store.clone(), publisher: publisher.clone(), metrics: metrics.clone(), queues }
+    let (store, publisher, metrics) = (store.clone(), publisher.clone(), metrics.clone());
+    missing::Search { store, publisher, metrics, queues, times: missing::Times::default() }
 }
 
 fn start_publisher(settings: &Settings, metrics: Arc<Metrics>, stop: CancellationToken) -> (Publisher, JoinHandle<()>) {

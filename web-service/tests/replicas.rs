@@ -44,7 +44,7 @@ async fn a_long_poll_is_answered_at_once_whichever_replica_gets_the_result() {
         assert_eq!(record["result"], round, "{record}");
     }
     took.sort_unstable();
-    assert!(took[6] < Duration::from_millis(900), "polling would take 1 s each time: {took:?}");
+    assert!(took[9] < Duration::from_millis(900), "polling would take 1 s each time: {took:?}");
     let total = recorded(&one).await + recorded(&other).await;
     assert_eq!(total, 12, "each result is taken by one of the two");
     assert!(recorded(&one).await > 0 && recorded(&other).await > 0, "both take results");

@@ -1,5 +1,5 @@
-//! `started` and `retrying`: progress, for a record that says more than "queued". Hardly load-bearing: a lost event
-//! changes what a person sees meanwhile, and that nobody else has a copy of a request that waits for its next attempt.
+//! `started` and `retrying`: progress, for a record that says more than "queued". Hardly load-bearing: with an event a
+//! person loses a view, and a request that waits for its next attempt its copy, or that copy stays longer than it should.
 
 use super::{Outgoing, Spare, to_json};
 use crate::{request_id::RequestId, topology};

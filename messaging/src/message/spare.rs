@@ -4,7 +4,7 @@
 use super::{
     ATTEMPT, DEADLINE, Incoming, Outgoing, REPLAY, TRACEPARENT, VANISHED, is_traceparent, long_string, read_id,
 };
-use crate::{request_id::RequestId, topology, topology::remove::QUIET};
+use crate::{request_id::RequestId, topology};
 use jiff::Timestamp;
 use lapin::types::{AMQPValue, FieldTable};
 use serde::{Deserialize, Serialize};
@@ -44,13 +44,13 @@ impl Spare {
     /// Of `message`, which brings a request back after `delay` for an attempt that takes `timeout` at most. `None` for a body
     /// of more than 64 KiB.
     ///
-    /// It is not missing before it would have ended: it may have to wait until another attempt has, and nobody may hear that
-    /// it has begun. Nor before RabbitMQ has offered it again, see [`QUIET`].
+    /// The request is not missing before its attempt would have ended: that may have to wait until another one has, and the
+    /// event that it has begun can be lost.
     #[must_use]
     pub fn of(message: &Outgoing, delay: Duration, timeout: Duration) -> Option<Self> {
         let body = std::str::from_utf8(&message.body).ok().filter(|body| body.len() <= LARGEST_SPARE)?.to_owned();
         let incoming = Incoming(&message.properties);
-        let missed_after = delay.saturating_add(timeout.saturating_mul(2)).saturating_add(QUIET);
+        let missed_after = delay.saturating_add(timeout.saturating_mul(2));
         Some(Self {
             body,
             attempt: incoming.attempt(),
@@ -61,11 +61,12 @@ impl Spare {
         })
     }
 
-    /// Whether it can be put back as the request `id`, whoever sent it.
+    /// Whether it can be put back for the request `id`, whoever sent it, after its attempt `failed`. The last attempt of a
+    /// classic queue's poison is repeated under its own number: of that nobody would hear that it has begun.
     #[must_use]
-    pub fn is_of(&self, id: &RequestId) -> bool {
+    pub fn is_of(&self, id: &RequestId, failed: u32) -> bool {
         let is_small = self.body.len() <= LARGEST_SPARE && self.traceparent.as_deref().is_none_or(is_traceparent);
-        is_small && read_id(self.body.as_bytes()).is_ok_and(|own| own == *id)
+        is_small && self.attempt > failed && read_id(self.body.as_bytes()).is_ok_and(|own| own == *id)
     }
 
     /// The message that stands in for the one that is missing, of replay `replay`.
@@ -112,7 +113,7 @@ mod tests {
         for missing in [retry(&id("a"), BODY, &came_with, 3, DELAY), alone(&id("a"), BODY, &came_with, 2, Some(DELAY))]
         {
             let spare = Spare::of(&missing, DELAY, TIMEOUT).expect("is small");
-            assert!(spare.is_of(&id("a")) && !spare.is_of(&id("b")));
+            assert!(spare.is_of(&id("a"), 1) && !spare.is_of(&id("b"), 1) && !spare.is_of(&id("a"), spare.attempt));
             let message = spare.to_message(&id("a"), 2);
             assert_eq!((message.routing_key.as_str(), &message.body), ("request", &missing.body));
             assert_eq!(message.properties.headers(), missing.properties.headers());
@@ -120,10 +121,10 @@ mod tests {
     }
 
     #[test]
-    fn it_is_not_missed_before_another_attempt_and_its_own_would_be_over_and_rabbitmq_has_offered_it_again() {
+    fn it_is_not_missed_before_another_attempt_and_its_own_would_be_over() {
         let retry = retry(&id("a"), BODY, &BasicProperties::default(), 2, DELAY);
         let after = |timeout| Spare::of(&retry, DELAY, timeout).expect("is small").missed_after_ms;
-        assert_eq!(after(TIMEOUT), 1_204_000);
+        assert_eq!(after(TIMEOUT), 604_000);
         assert_eq!(after(Duration::MAX), u64::MAX);
     }
 
@@ -142,6 +143,6 @@ mod tests {
         let spare = Spare::of(&retry, DELAY, TIMEOUT).expect("is small");
         let large = Spare { body: " ".repeat(LARGEST_SPARE) + &spare.body, ..spare.clone() };
         let loud = Spare { traceparent: Some("x".repeat(100_000)), ..spare };
-        assert!(!large.is_of(&id("a")) && !loud.is_of(&id("a")));
+        assert!(!large.is_of(&id("a"), 1) && !loud.is_of(&id("a"), 1));
     }
 }

@@ -87,9 +87,9 @@ pub(super) fn later(
         let error = format!("its deadline {deadline} passes before another attempt can begin; the last one: {error}");
         return dead(Some(id), received, FailureReason::Expired, shortened(&error).to_owned());
     }
-    let spare = Spare::of(&message, delay, rules.timeout);
-    let progress = Progress::Retrying { error: error.clone(), next_attempt_at, spare };
     let (attempt, replay) = (incoming.attempt(), Some(incoming.replay().unwrap_or(0)));
+    let spare = Spare::of(&message, delay, rules.timeout).filter(|spare| spare.is_of(id, attempt));
+    let progress = Progress::Retrying { error: error.clone(), next_attempt_at, spare };
     let event = Event { request_id: id.clone(), attempt, replay, progress };
     // Told last: until the ack, a lost connection makes two of this request.
     let actions = vec![Action::Publish(message), Action::Ack, Action::Tell(event.to_message())];

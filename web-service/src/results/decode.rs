@@ -51,7 +51,7 @@ fn progress(event: Event, at: Timestamp) -> Change {
     let what = match event.progress {
         Progress::Started { started_at } => What::Started { attempt, since: started_at },
         Progress::Retrying { error, next_attempt_at: next, spare } => {
-            let spare = spare.filter(|spare| spare.is_of(&event.request_id));
+            let spare = spare.filter(|spare| spare.is_of(&event.request_id, attempt));
             What::Retrying { attempt, next, error, spare }
         }
     };
@@ -96,6 +96,19 @@ mod tests {
         let change = read_back(&Event { request_id: id, attempt: 2, replay: Some(1), progress }.to_message());
         assert_eq!(change.replay, Some(1));
         assert!(matches!(change.what, What::Started { attempt: 2, .. }));
+    }
+
+    #[test]
+    fn a_copy_is_kept_only_if_it_is_one_of_the_request() {
+        for (own, attempt, is_kept) in [("a", 2, true), ("b", 2, false), ("a", 1, false)] {
+            let spare = format!(r#"{{"body":"{{\"requestId\":\"{own}\"}}","attempt":{attempt},"missedAfterMs":1}}"#);
+            let body = format!(
+                r#"{{"requestId":"a","attempt":1,"event":"retrying","error":"","nextAttemptAt":"2026-01-01T00:00:00Z","spare":{spare}}}"#
+            );
+            let change = read("event", &BasicProperties::default(), body.as_bytes(), Timestamp::UNIX_EPOCH);
+            let What::Retrying { spare, .. } = change.expect("is readable").what else { panic!("is a retry") };
+            assert_eq!(spare.is_some(), is_kept, "{own} {attempt}");
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ use warren_messaging::{message::Spare, request_id::RequestId};
 
 /// How often the time doubles after which a request is missed again.
 const MOST_DOUBLINGS: i64 = 6;
+/// The least that it begins with, in microseconds: ten minutes.
+const SOONEST: i64 = 600_000_000;
 
 /// A request that is missed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,8 +26,8 @@ pub struct Missing {
 }
 
 impl Missing {
-    /// Of one that was heard of meanwhile there is no row.
-    const ROW: &str = "id = $1 AND replays = $2 AND attempts = $3 AND status = 'retrying' AND missed_at < $4";
+    /// Not of one that was heard of meanwhile.
+    const IS_STILL: &str = "id = $1 AND replays = $2 AND attempts = $3 AND status = 'retrying' AND missed_at < $4";
 
     fn values(&self, now: i64) -> [Value; 4] {
         [self.id.as_json().into(), i64::from(self.replay).into(), i64::from(self.attempt).into(), now.into()]
@@ -34,15 +36,15 @@ impl Missing {
 
 /// A copy as it is kept. A version that knows of none leaves that of an earlier attempt where it is.
 #[derive(Serialize, Deserialize)]
-struct Kept<'a> {
+struct Copied<'a> {
     /// The attempt that failed.
     attempt: u32,
     spare: Cow<'a, Spare>,
 }
 
 pub(super) fn as_json(attempt: u32, spare: &Spare) -> String {
-    let kept = Kept { attempt, spare: Cow::Borrowed(spare) };
-    serde_json::to_string(&kept).expect("strings, numbers and times always serialise")
+    let copy = Copied { attempt, spare: Cow::Borrowed(spare) };
+    serde_json::to_string(&copy).expect("strings, numbers and times always serialise")
 }
 
 pub(super) fn missed_at(heard: i64, spare: &Spare) -> i64 {
@@ -50,10 +52,10 @@ pub(super) fn missed_at(heard: i64, spare: &Spare) -> i64 {
     heard.saturating_add(after)
 }
 
-/// When a request is missed again that is put back now.
+/// When a request is missed again that is put back now. A foreign sender may think that it is so at once.
 fn missed_again_at(now: i64, spare: &Spare, put_back: i64) -> i64 {
-    let times = 1_i64 << put_back.clamp(0, MOST_DOUBLINGS);
-    now.saturating_add(missed_at(0, spare).saturating_mul(times))
+    let (after, times) = (missed_at(0, spare).max(SOONEST), 1_i64 << put_back.clamp(0, MOST_DOUBLINGS));
+    now.saturating_add(after.saturating_mul(times))
 }
 
 struct Find(u32);
@@ -87,12 +89,12 @@ impl Work for Claim {
     async fn run(&self, on: &mut Statements<'_>) -> sqlx::Result<Option<Spare>> {
         let now = on.now().await?;
         let values = self.0.values(now);
-        let select = format!("SELECT spare, put_back FROM requests WHERE {}", Missing::ROW);
+        let select = format!("SELECT spare, put_back FROM requests WHERE {}", Missing::IS_STILL);
         let Some((kept, put_back)) = on.row::<(Option<String>, i64)>(&select, &values).await? else { return Ok(None) };
-        let kept = kept.and_then(|kept| serde_json::from_str::<Kept<'_>>(&kept).ok());
+        let kept = kept.and_then(|kept| serde_json::from_str::<Copied<'_>>(&kept).ok());
         let spare = kept.filter(|kept| kept.attempt == self.0.attempt).map(|kept| kept.spare.into_owned());
         let next = spare.as_ref().map(|spare| missed_again_at(now, spare, put_back));
-        let update = format!("UPDATE requests SET missed_at = $5, put_back = put_back + 1 WHERE {}", Missing::ROW);
+        let update = format!("UPDATE requests SET missed_at = $5, put_back = put_back + 1 WHERE {}", Missing::IS_STILL);
         // None, if another replica was faster.
         let claimed = on.run(&update, &[&values[..], &[next.into()]].concat()).await? > 0;
         Ok(spare.filter(|_| claimed))
@@ -135,10 +137,9 @@ mod tests {
             Spare { body, attempt: 2, missed_after_ms, vanished: 0, traceparent, deadline }
         };
         assert_eq!(missed_at(7, &of(5)), 5007);
-        assert_eq!(
-            [0, 1, 2, 6, 7].map(|put_back| missed_again_at(7, &of(1), put_back) - 7),
-            [1000, 2000, 4000, 64_000, 64_000]
-        );
+        let minutes = |missed_after_ms, put_back| missed_again_at(7, &of(missed_after_ms), put_back) / 60_000_000;
+        assert_eq!([0, 1, 2, 6, 7].map(|put_back| minutes(1_200_000, put_back)), [20, 40, 80, 1280, 1280]);
+        assert_eq!([0, 1].map(|put_back| minutes(0, put_back)), [10, 20]);
         assert_eq!(missed_again_at(7, &of(u64::MAX), 3), i64::MAX);
     }
 }

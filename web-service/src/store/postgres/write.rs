@@ -170,7 +170,8 @@ async fn retry(connection: &mut PgConnection, rows: &[Retrying<'_>]) -> sqlx::Re
            AS given (id, attempt, next, error, replay, missed_at, spare)
          ON CONFLICT (id) DO UPDATE SET status = 'retrying', attempts = excluded.attempts,
            next_attempt_at = excluded.next_attempt_at, error = excluded.error,
-           missed_at = excluded.missed_at, spare = excluded.spare, put_back = 0, finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
+           missed_at = excluded.missed_at, spare = excluded.spare, put_back = 0,
+           finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
            started_at = CASE WHEN requests.replays = excluded.replays AND requests.attempts = excluded.attempts
                         THEN requests.started_at END
          WHERE requests.replays < excluded.replays

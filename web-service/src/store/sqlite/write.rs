@@ -182,7 +182,8 @@ async fn retry(connection: &mut SqliteConnection, row: &Retrying<'_>) -> sqlx::R
         "INSERT INTO requests (id, status, attempts, next_attempt_at, error, replays, missed_at, spare)
          VALUES (?1, 'retrying', ?2, ?3, ?4, coalesce(?5, (SELECT replays FROM requests WHERE id = ?1), 0), ?6, ?7)
          ON CONFLICT (id) DO UPDATE SET status = 'retrying', attempts = ?2, next_attempt_at = ?3, error = ?4,
-           missed_at = ?6, spare = ?7, put_back = 0, finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
+           missed_at = ?6, spare = ?7, put_back = 0,
+           finished_at = NULL, result = NULL, reason = NULL, replays = excluded.replays,
            started_at = CASE WHEN requests.replays = excluded.replays AND requests.attempts = excluded.attempts
                         THEN requests.started_at END
          WHERE requests.replays < excluded.replays
