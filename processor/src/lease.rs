@@ -16,7 +16,7 @@ use warren_messaging::message::Incoming;
 /// RabbitMQ hands a quorum queue so many commands of a channel (`quorum_commands_soft_limit`), keeps what comes beyond them
 /// in the channel until the queue has answered one, and forgets it when the channel is closed before that.
 pub(crate) const MOST_AT_ONCE: u16 = 32;
-/// How long that answer may take. On a disk that is busy with others it was seen to take half a second.
+/// How long that answer may take, on a disk that is busy with others: without a pause requests came back there.
 const ANSWER: Duration = Duration::from_secs(1);
 /// The broker delivered the request this often in vain: it may be what killed its workers, and is run alone.
 const SUSPECT: u32 = 2;

@@ -102,6 +102,7 @@ impl Search {
             if self.store.health().failure().is_some() || !self.publisher.state().is_ready() {
                 // What cannot be heard of, or cannot come, is not missing.
                 watched.clear();
+                self.metrics.missing.set(0);
                 continue;
             }
             let looked = stop.run_until_cancelled(self.look(&mut watched)).await.unwrap_or(Ok(()));

@@ -79,7 +79,8 @@ fn is_rotated(memory: &Memory, next: &Pinned) -> bool {
     memory.pinned.as_ref().is_some_and(|before| before != next)
 }
 
-/// Whether the broker does not let us in, or not do what we must. Workers that are in are not replaced by such as would not be.
+/// Whether the broker does not let us in, or not do what we must: workers that are in are not replaced by such as would not
+/// be.
 fn is_refused(held: &Result<Held, Problem>) -> bool {
     match held {
         Err(Problem::Broker(_)) => true,
