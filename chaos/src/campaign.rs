@@ -168,7 +168,10 @@ impl Campaign<'_> {
         let begun = Instant::now();
         loop {
             let seen = match self.records().await {
-                Ok((recorded, 0)) => return Ok(recorded),
+                Ok((recorded, 0)) => {
+                    say!("all have ended after {:.0?}", begun.elapsed());
+                    return Ok(recorded);
+                }
                 Ok((recorded, open)) if begun.elapsed() > SETTLE => {
                     say!("{open} requests are open after {SETTLE:?}");
                     return Ok(recorded);

@@ -64,15 +64,23 @@ fn runs(pid: u32, program: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+    use warren_testkit::eventually;
 
-    #[test]
-    fn a_child_is_found_below_its_parent_and_its_memory_is_known() {
-        let mut child = std::process::Command::new("sleep").arg("600").spawn().expect("sleep starts");
-        let found = below(std::process::id(), "sleep");
-        assert!(found.contains(&child.id()), "{found:?}");
-        assert!(memory(child.id()).is_some());
-        signal(child.id(), Signal::SIGKILL);
-        child.wait().expect("ends");
-        assert!(!below(std::process::id(), "sleep").contains(&child.id()));
+    #[tokio::test]
+    async fn a_child_is_found_below_its_parent_and_its_memory_is_known() {
+        let mut child =
+            tokio::process::Command::new("sleep").arg("600").kill_on_drop(true).spawn().expect("sleep starts");
+        let id = child.id().expect("it was not waited for");
+        // The kernel says that a program has begun a moment before it shows its command line.
+        eventually("the child to be found", Duration::from_secs(20), async || {
+            let found = below(std::process::id(), "sleep");
+            if found.contains(&id) { Ok(()) } else { Err(format!("{found:?}")) }
+        })
+        .await;
+        assert!(memory(id).is_some());
+        signal(id, Signal::SIGKILL);
+        child.wait().await.expect("ends");
+        assert!(!below(std::process::id(), "sleep").contains(&id));
     }
 }
