@@ -23,9 +23,10 @@ impl Held {
         Self { worker, folder }
     }
 
+    /// Ends with the folder, too: a test may kill the worker and leave it behind.
     fn script(folder: &Path) -> String {
         format!(
-            "touch {0}/begun-$WARREN_REQUEST_ID; while [ ! -e {0}/go ]; do sleep 0.02; done; echo '\"finished\"'",
+            "touch {0}/begun-$WARREN_REQUEST_ID; while [ -d {0} ] && [ ! -e {0}/go ]; do sleep 0.02; done; echo '\"finished\"'",
             folder.display()
         )
     }
