@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     broker::Broker,
     link::{Frames, LinkState, connect},
-    message::{LARGEST_BODY, Outgoing, Report, Request, Role},
+    message::{LARGEST_BODY, Outgoing, Report, Request},
     publisher::{Contact, PublishError, Publisher, PublisherSettings},
     request_id::RequestId,
     topology::{QueueType, Topology, declare::declare},
@@ -22,16 +22,7 @@ pub fn start(broker: Broker, topology: &Topology) -> (Publisher, CancellationTok
         confirm_timeout: Duration::from_secs(5),
         contact: Contact::default(),
     };
-    let report = || Report {
-        worker: "test".into(),
-        role: Role::Web,
-        in_flight: 0,
-        capacity: 0,
-        processed_total: 0,
-        busy_seconds_total: 0.0,
-        draining: false,
-        wake: false,
-    };
+    let report = || Report::of_web("test", 0);
     (Publisher::start(settings, report, stop.clone()).0, stop)
 }
 

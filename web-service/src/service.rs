@@ -17,7 +17,7 @@ use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     link::Link,
-    message::{Report, Role},
+    message::Report,
     publisher::{Contact, Publisher, PublisherSettings},
 };
 
@@ -144,16 +144,7 @@ fn start_publisher(settings: &Settings, metrics: Arc<Metrics>, stop: Cancellatio
         contact: Contact::default(),
     };
     let worker = settings.broker.worker_name();
-    let report = move || Report {
-        worker: worker.clone(),
-        role: Role::Web,
-        in_flight: 0,
-        capacity: 0,
-        processed_total: metrics.submitted.get(),
-        busy_seconds_total: 0.0,
-        draining: false,
-        wake: false,
-    };
+    let report = move || Report::of_web(&worker, metrics.submitted.get());
     Publisher::start(publisher, report, stop)
 }
 

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use warren_messaging::{
     broker_url::BrokerUrl,
-    message::{Incoming, Report, Role, Spare, retry},
+    message::{Incoming, Report, Spare, retry},
     publisher::{Contact, Publisher, PublisherSettings},
     request_id::RequestId,
     topology::{QueueType, Topology},
@@ -61,7 +61,7 @@ impl Searching {
             confirm_timeout: SOON,
             contact: Contact::default(),
         };
-        let (publisher, publishing) = Publisher::start(settings, report, stop.clone());
+        let (publisher, publishing) = Publisher::start(settings, || Report::of_web("test", 0), stop.clone());
         eventually("the publisher to be ready", SOON, async || publisher.state().is_ready()).await;
         let names = [topology.requests(), topology.results()];
         let connection = "test missing requests".into();
@@ -87,19 +87,6 @@ impl Searching {
         for task in self.tasks {
             task.await.expect("does not panic");
         }
-    }
-}
-
-fn report() -> Report {
-    Report {
-        worker: "test".into(),
-        role: Role::Web,
-        in_flight: 0,
-        capacity: 0,
-        processed_total: 0,
-        busy_seconds_total: 0.0,
-        draining: false,
-        wake: false,
     }
 }
 

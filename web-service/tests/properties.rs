@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use warren_messaging::{
     link::LinkState,
-    message::{Report, Role},
+    message::Report,
     publisher::{Contact, Publisher, PublisherSettings},
     topology::{self, Topology},
 };
@@ -135,16 +135,7 @@ async fn api(url: &str, store: &TestStore, stop: &CancellationToken) -> Router {
         confirm_timeout: SOON,
         contact: Contact::default(),
     };
-    let report = || Report {
-        worker: "properties".into(),
-        role: Role::Web,
-        in_flight: 0,
-        capacity: 0,
-        processed_total: 0,
-        busy_seconds_total: 0.0,
-        draining: false,
-        wake: false,
-    };
+    let report = || Report::of_web("properties", 0);
     let (publisher, _) = Publisher::start(settings, report, stop.clone());
     publisher.ready().await;
     let (_, results) = tokio::sync::watch::channel(LinkState::Ready);

@@ -1,5 +1,5 @@
-//! `started` and `retrying`: progress, for a record that says more than "queued". Hardly load-bearing: with an event a
-//! person loses a view, and a request that waits for its next attempt its copy, or that copy stays longer than it should.
+//! `started` and `retrying`: progress, for a record that says more than "queued". Hardly load-bearing: if an event is
+//! lost, a person sees less meanwhile, and of a request that waits for its next attempt there is no copy, or an old one.
 
 use super::{Outgoing, Spare, to_json};
 use crate::{request_id::RequestId, topology};

@@ -40,6 +40,21 @@ pub enum Role {
 }
 
 impl Report {
+    /// That of a web side which has submitted so many requests. It has nothing in work.
+    #[must_use]
+    pub fn of_web(worker: impl Into<String>, processed_total: u64) -> Self {
+        Self {
+            worker: worker.into(),
+            role: Role::Web,
+            in_flight: 0,
+            capacity: 0,
+            processed_total,
+            busy_seconds_total: 0.0,
+            draining: false,
+            wake: false,
+        }
+    }
+
     /// Its message: neither persistent nor mandatory.
     #[must_use]
     pub fn to_message(&self) -> Outgoing {

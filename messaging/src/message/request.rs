@@ -58,18 +58,30 @@ impl Replayed {
     /// once more; who replays it wants it done.
     #[must_use]
     pub fn to_message(&self, now: Timestamp) -> Outgoing {
-        let mut headers = FieldTable::default();
-        headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(1));
-        headers.insert(REPLAY.into(), AMQPValue::LongLongInt(self.replay.into()));
-        if let Some(traceparent) = &self.traceparent {
-            headers.insert(TRACEPARENT.into(), long_string(traceparent));
-        }
-        if let Some(deadline) = self.deadline.filter(|deadline| now < *deadline) {
-            headers.insert(DEADLINE.into(), long_string(&deadline.to_string()));
-        }
+        let deadline = self.deadline.filter(|deadline| now < *deadline);
+        let headers = headers_anew(1, self.replay, self.traceparent.as_deref(), deadline);
         Outgoing::passing_on(topology::REQUEST_KEY, "request", &self.request_id, self.body.clone())
             .with_headers(headers)
     }
+}
+
+/// The headers of a request whose earlier message is gone, and with it what else its sender wrote there.
+pub(super) fn headers_anew(
+    attempt: u32,
+    replay: u32,
+    traceparent: Option<&str>,
+    deadline: Option<Timestamp>,
+) -> FieldTable {
+    let mut headers = FieldTable::default();
+    headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(attempt.into()));
+    headers.insert(REPLAY.into(), AMQPValue::LongLongInt(replay.into()));
+    if let Some(traceparent) = traceparent {
+        headers.insert(TRACEPARENT.into(), long_string(traceparent));
+    }
+    if let Some(deadline) = deadline {
+        headers.insert(DEADLINE.into(), long_string(&deadline.to_string()));
+    }
+    headers
 }
 
 /// The same request again, to wait `delay` and then be attempt `attempt`. Keeps body and headers as they came.

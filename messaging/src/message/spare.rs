@@ -1,12 +1,10 @@
 //! A copy of a request that waits for its next attempt, which the web side keeps meanwhile: should RabbitMQ not bring the
 //! request back, the copy is put on the queue in its place.
 
-use super::{
-    ATTEMPT, DEADLINE, Incoming, Outgoing, REPLAY, TRACEPARENT, VANISHED, is_traceparent, long_string, read_id,
-};
+use super::{Incoming, Outgoing, VANISHED, is_traceparent, read_id, request::headers_anew};
 use crate::{request_id::RequestId, topology};
 use jiff::Timestamp;
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::AMQPValue;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -72,17 +70,9 @@ impl Spare {
     /// The message that stands in for the one that is missing, of replay `replay`.
     #[must_use]
     pub fn to_message(&self, id: &RequestId, replay: u32) -> Outgoing {
-        let mut headers = FieldTable::default();
-        headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(self.attempt.into()));
-        headers.insert(REPLAY.into(), AMQPValue::LongLongInt(replay.into()));
+        let mut headers = headers_anew(self.attempt, replay, self.traceparent.as_deref(), self.deadline);
         if self.vanished > 0 {
             headers.insert(VANISHED.into(), AMQPValue::LongLongInt(self.vanished.into()));
-        }
-        if let Some(traceparent) = &self.traceparent {
-            headers.insert(TRACEPARENT.into(), long_string(traceparent));
-        }
-        if let Some(deadline) = self.deadline {
-            headers.insert(DEADLINE.into(), long_string(&deadline.to_string()));
         }
         let body = self.body.clone().into_bytes();
         Outgoing::passing_on(topology::REQUEST_KEY, "request", id, body).with_headers(headers)
@@ -92,8 +82,8 @@ impl Spare {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{alone, retry};
-    use lapin::BasicProperties;
+    use crate::message::{DEADLINE, REPLAY, TRACEPARENT, alone, long_string, retry};
+    use lapin::{BasicProperties, types::FieldTable};
 
     const BODY: &[u8] = br#"{"requestId":"a","requestData":1}"#;
     const DELAY: Duration = Duration::from_secs(4);

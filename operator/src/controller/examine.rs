@@ -34,7 +34,7 @@ pub async fn examine(resource: &ProcessingPipeline, context: &Context, memory: &
         Ok(prepared) => {
             let next = prepared.credentials.pin(memory.pinned.as_ref());
             let held = hold(resource, &prepared, is_rotated(memory, &next), context, memory).await;
-            let next = if is_refused(&held) { next.unless_broker_is_new(memory.pinned.as_ref()) } else { next };
+            let next = if keeps_us_out(&held) { next.unless_broker_is_new(memory.pinned.as_ref()) } else { next };
             let rotated = is_rotated(memory, &next);
             memory.pinned = Some(next);
             let brought = bring(resource, &prepared, rotated, context, memory).await;
@@ -81,7 +81,7 @@ fn is_rotated(memory: &Memory, next: &Pinned) -> bool {
 
 /// Whether the broker does not let us in, or not do what we must: workers that are in are not replaced by such as would not
 /// be.
-fn is_refused(held: &Result<Held, Problem>) -> bool {
+fn keeps_us_out(held: &Result<Held, Problem>) -> bool {
     match held {
         Err(Problem::Broker(_)) => true,
         Err(Problem::Topology(error)) => matches!(**error, DeclareError::Forbidden { .. }),

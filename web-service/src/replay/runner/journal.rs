@@ -19,7 +19,7 @@ use walk::{Taken, Walk};
 use warren_messaging::{
     error_chain::Chain,
     journal::{JournalError, Reader},
-    message::{Report, Role},
+    message::Report,
     publisher::{Contact, Publisher, PublisherSettings},
 };
 
@@ -87,7 +87,7 @@ impl Runner {
             contact: Contact::default(),
         };
         let worker = self.journal.connection.clone();
-        let (publisher, _) = Publisher::start(settings, move || report(&worker), stop.clone());
+        let (publisher, _) = Publisher::start(settings, move || Report::of_web(&worker, 0), stop.clone());
         (publisher, Some(stop.drop_guard()))
     }
 
@@ -186,19 +186,6 @@ impl Runner {
             known_since: Timestamp::now().checked_sub(kept).unwrap_or(Timestamp::MIN),
             include_forgotten: work.wanted.include_forgotten,
         }
-    }
-}
-
-fn report(worker: &str) -> Report {
-    Report {
-        worker: worker.to_owned(),
-        role: Role::Web,
-        in_flight: 0,
-        capacity: 0,
-        processed_total: 0,
-        busy_seconds_total: 0.0,
-        draining: false,
-        wake: false,
     }
 }
 
